@@ -1,0 +1,62 @@
+# Two commands do all the set-up on a fresh machine with Python 3.11+ and make: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit bench docs clean mutation vectors
+
+help:
+	@echo "make demo    an evening's service, with and without sharing results"
+	@echo "make test    linters, types, architecture, then every test"
+	@echo "make bench   decision, reading and writing the blob, in microseconds"
+	@echo "make mutation  change the core one thing at a time, and see whether a test minds (slow)"
+	@echo "make vectors write the decision vectors of assign_testing"
+	@echo "make docs    write the generated parts of README.md"
+	@echo "make clean   remove what the other targets made"
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, not " + sys.version.split()[0] + "; set PYTHON=") if sys.version_info < (3, 11) else 0'
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of extras, so that `make demo` does not install linters.
+$(VENV)/.demo: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+$(VENV)/.mutation: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutation]'
+	@touch $@
+
+demo: $(VENV)/.demo
+	$(BIN)/assign-core demo
+
+test: lint unit
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.test
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+bench: $(VENV)/.test
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
+
+docs: $(VENV)/.test
+	$(BIN)/python -m assign_cli.readme README.md
+
+mutation: $(VENV)/.mutation
+	$(BIN)/python tests/mutation/run.py
+
+vectors: $(VENV)/.test
+	$(BIN)/python -m tests.testing.make_vectors
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
