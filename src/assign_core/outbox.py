@@ -1,0 +1,86 @@
+"""What a sender does with a queued e-mail, decided without sending anything.
+
+Handing an e-mail over has three steps, and a crash may fall between any two: mark it as being sent, send it, settle it.
+So a mark that is found old means *unknown*: it is shown to people, and sent again only by a transport that says that it
+recognises the idempotency key. Losing an answer is never taken for a refusal. Every adapter's ledger asks
+:func:`next_step`, so that none can be braver than another.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from assign_core.booking import EmailState
+from assign_core.errors import AssignError
+from assign_core.ports import Email
+from assign_core.word import Word
+
+
+class EmailRefused(AssignError):
+    """Raised by a transport that will never accept this e-mail, for instance because it has no address."""
+
+
+class EmailNotSent(AssignError):
+    """Raised by a transport that is sure not to have handed it over, for instance because nobody answered.
+
+    The e-mail goes on waiting, and is tried again.
+    """
+
+
+class Transport(Protocol):
+    """The mail system.
+
+    Returning means that it accepted the e-mail. Raising anything but :class:`EmailRefused` and :class:`EmailNotSent`
+    leaves open whether it did.
+    """
+
+    @property
+    def deduplicates(self) -> bool:
+        """A second e-mail with the same idempotency key is not sent."""
+        ...
+
+    def send(self, email: Email, *, idempotency_key: str, timeout: float) -> None: ...
+
+
+class AsyncTransport(Protocol):
+    """:class:`Transport`, asynchronous."""
+
+    @property
+    def deduplicates(self) -> bool: ...
+
+    async def send(self, email: Email, *, idempotency_key: str, timeout: float) -> None: ...
+
+
+class Step(Word):
+    """What to do with a ledger's row."""
+
+    SEND = "send"
+    """It is yours: mark it as being sent, and send it."""
+    LEAVE = "leave"
+    """It is settled, or somebody is sending it."""
+    GIVE_UP = "give_up"
+    """Its sender died: settle it as unknown."""
+    WITHDRAW = "withdraw"
+    """Nobody has begun, and what it would say is no longer so: forget it."""
+
+
+def next_step(
+    state: EmailState, sending_until: datetime | None, *, now: datetime, deduplicates: bool, called_for: bool
+) -> Step:
+    """What a sender may do.
+
+    Args:
+        state, sending_until: the ledger's row; ``sending_until`` is the end of the last sender's lease.
+        deduplicates: the transport recognises the idempotency key.
+        called_for: the booking still is as the e-mail says.
+    """
+    if state is EmailState.UNKNOWN and deduplicates:
+        return Step.LEAVE if sending_until is not None and sending_until > now else Step.SEND
+    if state is not EmailState.CLAIMED:
+        return Step.LEAVE
+    if sending_until is None:
+        return Step.SEND if called_for else Step.WITHDRAW
+    if sending_until > now:
+        return Step.LEAVE
+    return Step.SEND if deduplicates else Step.GIVE_UP
