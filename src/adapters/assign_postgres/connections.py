@@ -1,0 +1,205 @@
+"""Where a port's call gets its connection from, and what it may do to it.
+
+From an engine, each call borrows a connection and commits. In a transaction of the host's, nothing is committed: each
+of our transactions is a savepoint there, so that one that fails leaves the host's as it was, and the time limits that
+we set are the host's own again afterwards.
+
+Each of the four classes here runs a call against a :class:`sqlalchemy.Connection`, and that is all that a port knows.
+A call does its work in a :func:`unit`, which is all or nothing. So one that the server has ended to untie a knot of
+locks, or because it could not be put in an order with others, has done nothing, and is made again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from threading import Lock
+from typing import Final, Protocol, TypeVar
+
+from psycopg import AsyncConnection as AsyncDriver
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from assign_core.errors import InvalidValue
+from assign_core.ports import Clock
+from assign_postgres.errors import sqlstate, translated
+from assign_postgres.patience import patient
+
+T = TypeVar("T")
+
+_TRIES: Final = 5
+_UNDONE: Final = {"40P01", "40001"}
+"""SQLSTATEs deadlock_detected and serialization_failure: nothing was done, and doing it again may succeed."""
+_LIMITS: Final = text(
+    "SELECT current_setting('lock_timeout') AS lock, current_setting('statement_timeout') AS statement"
+)
+_RESTORED: Final = text(
+    "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)"
+)
+_LOCK: Final = "assign-core: one call at a time, whichever port makes it"
+_SECONDS_TO_CANCEL: Final = 5.0
+_AUTOCOMMIT: Final = "the connection is in autocommit, so there is no transaction to take part in; pass an engine"
+
+
+def unit(connection: Connection, clock: Clock, timeout: float, work: Callable[[], T]) -> T:
+    """``work`` in a transaction, each of whose statements has the time that is left; within another, in a savepoint.
+
+    A deadlock or a serialization failure undoes it, and it is done again; but not in a transaction of the host's, whose
+    own locks and snapshot are part of the trouble.
+
+    Args:
+        timeout: seconds, for all tries together.
+
+    Raises:
+        TimeoutError: no time is left.
+        DBAPIError: it failed; nothing of it was done.
+    """
+    if connection.in_transaction():
+        limits = connection.execute(_LIMITS).one()
+        with connection.begin_nested():
+            with patient(connection, timeout):
+                answer = work()
+            connection.execute(_RESTORED, {"lock": limits.lock, "statement": limits.statement})
+        return answer
+    until = clock.monotonic() + timeout
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            with connection.begin(), patient(connection, until - clock.monotonic()):
+                return work()
+        except DBAPIError as error:
+            if not tries_left or sqlstate(error) not in _UNDONE or clock.monotonic() >= until:
+                raise
+    raise AssertionError("the last try answers or raises")
+
+
+class Connections(Protocol):
+    """Runs calls against connections. Database errors become :class:`~assign_postgres.errors.DatabaseFailure`."""
+
+    @property
+    def commits(self) -> bool:
+        """What a call has done is there for everybody once it returns."""
+        ...
+
+    def run(self, call: Callable[[Connection], T]) -> T: ...
+
+
+class AsyncConnections(Protocol):
+    """:class:`Connections`, asynchronous."""
+
+    @property
+    def commits(self) -> bool: ...
+
+    async def run(self, call: Callable[[Connection], T]) -> T: ...
+
+
+class FromEngine:
+    """A connection from the pool for each call.
+
+    Args:
+        autocommit: each statement is its own transaction, which saves the round trips that begin and commit one.
+    """
+
+    commits = True
+
+    def __init__(self, engine: Engine, *, autocommit: bool = False) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else engine
+
+    def run(self, call: Callable[[Connection], T]) -> T:
+        with translated(), self._engine.connect() as connection:
+            return call(connection)
+
+
+class FromAsyncEngine:
+    """:class:`FromEngine`, asynchronous. A cancelled call cancels its statement."""
+
+    commits = True
+
+    def __init__(self, engine: AsyncEngine, *, autocommit: bool = False) -> None:
+        self._engine = engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else engine
+
+    async def run(self, call: Callable[[Connection], T]) -> T:
+        with translated():
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(call)
+
+
+class InTransaction:
+    """The host's connection, in the transaction that the host has begun and will end. One call at a time.
+
+    Raises:
+        InvalidValue: the connection is in autocommit.
+    """
+
+    commits = False
+
+    def __init__(self, connection: Connection) -> None:
+        _refuse_autocommit(connection)
+        self._connection = connection
+        self._lock: Lock = connection.info.setdefault(_LOCK, Lock())
+
+    def run(self, call: Callable[[Connection], T]) -> T:
+        with self._lock, translated():
+            return _called(self._connection, call)
+
+
+class InAsyncTransaction:
+    """:class:`InTransaction`, asynchronous.
+
+    A cancelled call cancels its statement, and waits until that has ended and its savepoint is rolled back: the host
+    must find its connection idle.
+
+    Raises:
+        InvalidValue: the connection is in autocommit.
+    """
+
+    commits = False
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        opened = connection.sync_connection
+        if opened is None:
+            raise InvalidValue("the connection is not open yet; await it, or use it in `async with`")
+        _refuse_autocommit(opened)
+        self._connection = connection
+        self._lock: asyncio.Lock = opened.info.setdefault(_LOCK, asyncio.Lock())
+
+    async def run(self, call: Callable[[Connection], T]) -> T:
+        async with self._lock:
+            with translated():
+                running = asyncio.create_task(self._connection.run_sync(_called, call))
+                try:
+                    return await asyncio.shield(running)
+                except asyncio.CancelledError:
+                    await self._ended(running)
+                    raise
+
+    async def _ended(self, running: asyncio.Task[T]) -> None:
+        driver = (await self._connection.get_raw_connection()).driver_connection
+        if isinstance(driver, AsyncDriver) and not running.done():
+            await driver.cancel_safe(timeout=_SECONDS_TO_CANCEL)
+        await asyncio.wait([running])
+        if not running.cancelled():
+            running.exception()  # looked at: the cancellation is what the caller hears of
+
+
+def connections(place: Engine | Connection, *, autocommit: bool = False) -> Connections:
+    """From an engine, or in the transaction of a connection."""
+    return FromEngine(place, autocommit=autocommit) if isinstance(place, Engine) else InTransaction(place)
+
+
+def async_connections(place: AsyncEngine | AsyncConnection, *, autocommit: bool = False) -> AsyncConnections:
+    """:func:`connections`, asynchronous."""
+    if isinstance(place, AsyncEngine):
+        return FromAsyncEngine(place, autocommit=autocommit)
+    return InAsyncTransaction(place)
+
+
+def _called(connection: Connection, call: Callable[[Connection], T]) -> T:
+    if not connection.in_transaction():
+        connection.begin()  # the host's, who will end it
+    return call(connection)
+
+
+def _refuse_autocommit(connection: Connection) -> None:
+    if getattr(connection.connection.driver_connection, "autocommit", False):
+        raise InvalidValue(_AUTOCOMMIT)

@@ -1,0 +1,158 @@
+"""The mailer on PostgreSQL: a relay that empties the outbox, and a hand-over at once where the host wants one.
+
+Handing an e-mail over is usually somebody else's work than the flow's: a relay's, in a process of its own, so that no
+request waits for mail. Where the host gives the mailer a transport, the flow hands over itself. Both go by the same
+three steps of :mod:`assign_postgres.outbox`, so it does not matter who comes first, nor how often.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from sqlalchemy.exc import DBAPIError
+
+from assign_core.booking import EmailState
+from assign_core.errors import InvalidValue
+from assign_core.outbox import AsyncTransport, EmailNotSent, EmailRefused, Transport
+from assign_core.ports import Email
+from assign_core.reasons import ReasonCode
+from assign_postgres.errors import DatabaseFailure, reason_code
+from assign_postgres.outbox import AsyncPostgresOutbox, PostgresOutbox
+
+_NO_TRANSPORT: Final = "this mailer has no transport; give it one to relay"
+_NOT_IN_A_TRANSACTION: Final = (
+    "an e-mail that is handed over in a transaction of the host's cannot be called back when that is rolled back; "
+    "pass no transport, and leave the e-mails to a relay"
+)
+
+
+class PostgresMailer:
+    """:class:`assign_core.ports.Mailer` on the outbox.
+
+    Args:
+        transport: hands e-mails over at once. ``None``: the flow leaves them to a relay, and no request waits for mail.
+
+    Raises:
+        InvalidValue: a transport, and an outbox in a transaction of the host's.
+    """
+
+    def __init__(self, outbox: PostgresOutbox, transport: Transport | None = None) -> None:
+        if transport is not None and not outbox.commits:
+            raise InvalidValue(_NOT_IN_A_TRANSACTION)
+        self._outbox = outbox
+        self._transport = transport
+
+    def deliver(self, email: Email, *, timeout: float) -> EmailState:
+        if self._transport is None:
+            return EmailState.CLAIMED
+        return hand_over(self._outbox, self._transport, email, timeout)
+
+    def relay(
+        self, *, limit: int = 100, timeout: float = 30.0, go_on: Callable[[], bool] = lambda: True
+    ) -> dict[str, EmailState]:
+        """Deliver whatever is waiting: what requests and crashes left, and what was unknown if the transport
+        deduplicates. Several relays at once share the work: what one has begun the others leave alone.
+
+        Args:
+            limit: of e-mails in one call.
+            timeout: seconds for each.
+            go_on: asked between two e-mails; a relay that is to end does so here, and not in the middle of one.
+
+        Raises:
+            ValueError: there is no transport to hand anything to.
+            DatabaseFailure: the ledger cannot be read, or the database went away.
+        """
+        if self._transport is None:
+            raise ValueError(_NO_TRANSPORT)
+        waiting = self._outbox.waiting(deduplicates=self._transport.deduplicates, limit=limit)
+        states: dict[str, EmailState] = {}
+        for email in waiting:
+            if not go_on():
+                break
+            try:
+                states[email.key] = hand_over(self._outbox, self._transport, email, timeout)
+            except LookupError:
+                continue  # another relay has withdrawn it meanwhile
+            except Exception as error:  # noqa: BLE001 - what became of it is unknown; the next is not at fault
+                _raise_if_gone(error)
+                states[email.key] = EmailState.UNKNOWN
+        return states
+
+
+def hand_over(outbox: PostgresOutbox, transport: Transport, email: Email, timeout: float) -> EmailState:
+    """The three steps.
+
+    Whatever a transport raises, but a refusal or that it has sent nothing, leaves the e-mail unknown, and is raised
+    again.
+    """
+    state = outbox.begin(email, deduplicates=transport.deduplicates, timeout=timeout)
+    if state is not None:
+        return state
+    try:
+        transport.send(email, idempotency_key=email.key, timeout=timeout)
+    except EmailRefused as refusal:
+        return outbox.settle(email, EmailState.FAILED, str(refusal))
+    except EmailNotSent as reason:
+        return outbox.settle(email, EmailState.CLAIMED, str(reason))
+    except BaseException as error:
+        outbox.settle(email, EmailState.UNKNOWN, f"{type(error).__name__}: {error}")
+        raise
+    return outbox.settle(email, EmailState.SENT)
+
+
+class AsyncPostgresMailer:
+    """:class:`assign_core.ports.AsyncMailer` on the outbox. See :class:`PostgresMailer`."""
+
+    def __init__(self, outbox: AsyncPostgresOutbox, transport: AsyncTransport | None = None) -> None:
+        if transport is not None and not outbox.commits:
+            raise InvalidValue(_NOT_IN_A_TRANSACTION)
+        self._outbox = outbox
+        self._transport = transport
+
+    async def deliver(self, email: Email, *, timeout: float) -> EmailState:
+        if self._transport is None:
+            return EmailState.CLAIMED
+        return await async_hand_over(self._outbox, self._transport, email, timeout)
+
+    async def relay(self, *, limit: int = 100, timeout: float = 30.0) -> dict[str, EmailState]:
+        """See :meth:`PostgresMailer.relay`."""
+        if self._transport is None:
+            raise ValueError(_NO_TRANSPORT)
+        waiting = await self._outbox.waiting(deduplicates=self._transport.deduplicates, limit=limit)
+        states: dict[str, EmailState] = {}
+        for email in waiting:
+            try:
+                states[email.key] = await async_hand_over(self._outbox, self._transport, email, timeout)
+            except LookupError:
+                continue  # another relay has withdrawn it meanwhile
+            except Exception as error:  # noqa: BLE001 - what became of it is unknown; the next is not at fault
+                _raise_if_gone(error)
+                states[email.key] = EmailState.UNKNOWN
+        return states
+
+
+async def async_hand_over(
+    outbox: AsyncPostgresOutbox, transport: AsyncTransport, email: Email, timeout: float
+) -> EmailState:
+    """:func:`hand_over`, asynchronous. A cancelled hand-over is unknown, too."""
+    state = await outbox.begin(email, deduplicates=transport.deduplicates, timeout=timeout)
+    if state is not None:
+        return state
+    try:
+        await transport.send(email, idempotency_key=email.key, timeout=timeout)
+    except EmailRefused as refusal:
+        return await outbox.settle(email, EmailState.FAILED, str(refusal))
+    except EmailNotSent as reason:
+        return await outbox.settle(email, EmailState.CLAIMED, str(reason))
+    except BaseException as error:
+        await outbox.settle(email, EmailState.UNKNOWN, f"{type(error).__name__}: {error}")
+        raise
+    return await outbox.settle(email, EmailState.SENT)
+
+
+def _raise_if_gone(error: Exception) -> None:
+    """A database that is away has settled nothing, and will not settle the next."""
+    cause = error.__cause__ if isinstance(error, DatabaseFailure) else None
+    if isinstance(cause, DBAPIError) and reason_code(cause) is ReasonCode.NETWORK_FAILURE:
+        raise error

@@ -1,0 +1,261 @@
+"""The outbox on PostgreSQL: the ledger of e-mails, and the steps of handing one over.
+
+A confirm has queued the e-mail in its own transaction. Whoever hands it over claims it first and settles it afterwards,
+each in one short transaction, so that no lock is held while the mail system takes its time. The booking's row is locked
+before the ledger's, as everywhere.
+
+The steps are written once, against :class:`sqlalchemy.Connection`, in :class:`Ledger`. :class:`PostgresOutbox` gives
+them a connection from an engine, :class:`AsyncPostgresOutbox` the same through ``AsyncConnection.run_sync``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from attrs import frozen
+from sqlalchemy import Connection, Engine, Row
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from assign_core.booking import OPEN, EmailState
+from assign_core.last_result import EmailVariant, LastResult
+from assign_core.outbox import Step, next_step
+from assign_core.ports import Clock, Email, EmailKind
+from assign_postgres.connections import async_connections, connections, unit
+from assign_postgres.names import Names
+from assign_postgres.rows import statement
+from assign_wire import dumps, loads
+from assign_wire.text import storable
+
+SENDING_LEASE: Final = timedelta(minutes=1)
+"""How long a sender may take before it is taken for dead."""
+PATIENCE: Final = 5.0
+"""Seconds that settling an e-mail may take. Its own, because it is due whatever time the sender had left."""
+
+_KEY: Final = "booking_id = :booking AND kind = :kind AND revision = :revision"
+_BOOKING: Final = """
+SELECT booking.{status} AS status, booking.{revision} AS revision, booking.{last_result}::text AS blob
+FROM {bookings} AS booking WHERE booking.{id} = :booking
+FOR NO KEY UPDATE OF booking"""
+_FLAG: Final = "UPDATE {bookings} SET {last_result} = CAST(:result AS jsonb) WHERE {id} = :booking"
+_LEDGER: Final = f"SELECT state, sending_until FROM {{schema}}.auto_assign_emails WHERE {_KEY} FOR UPDATE"
+_SENDING: Final = f"""
+UPDATE {{schema}}.auto_assign_emails
+SET state = 'claimed', sending_until = CAST(:until AS timestamptz), handed_over = handed_over + 1 WHERE {_KEY}"""
+_SETTLE: Final = f"""
+UPDATE {{schema}}.auto_assign_emails
+SET state = :state, sending_until = NULL, last_error = :error,
+    settled_at = CASE WHEN :state <> 'claimed' THEN CAST(:now AS timestamptz) END
+WHERE {_KEY}"""
+_WITHDRAW: Final = f"DELETE FROM {{schema}}.auto_assign_emails WHERE {_KEY}"
+# Those that nobody has tried come first: one that fails again and again must not keep the others waiting.
+_WAITING: Final = """
+SELECT booking_id, kind, revision FROM {schema}.auto_assign_emails
+WHERE (state = 'claimed' OR (state = 'unknown' AND :deduplicates))
+  AND (sending_until IS NULL OR sending_until <= CAST(:now AS timestamptz))
+ORDER BY handed_over, queued_at, booking_id, revision, kind LIMIT :limit"""
+_UNKNOWN: Final = """
+SELECT booking_id, kind, revision, settled_at, last_error FROM {schema}.auto_assign_emails
+WHERE state = 'unknown' ORDER BY queued_at, booking_id, revision, kind LIMIT :limit"""
+
+
+@frozen(kw_only=True)
+class Unknown:
+    """An e-mail of which nobody knows whether the mail system has it.
+
+    Attributes:
+        since: when that was noted.
+        error: what stood in the way of knowing.
+    """
+
+    email: Email
+    since: datetime
+    error: str
+
+
+class Ledger:
+    """The steps against a connection, each all or nothing."""
+
+    def __init__(self, clock: Clock, names: Names, sending_lease: timedelta) -> None:
+        self._clock = clock
+        self._lease = sending_lease
+        self._booking, self._flag_sent, self._row, self._sending, self._settled = (
+            statement(names, sql) for sql in (_BOOKING, _FLAG, _LEDGER, _SENDING, _SETTLE)
+        )
+        self._withdraw, self._waiting, self._unknown = (
+            statement(names, sql) for sql in (_WITHDRAW, _WAITING, _UNKNOWN)
+        )
+
+    def begin(self, connection: Connection, email: Email, deduplicates: bool, timeout: float) -> EmailState | None:
+        return unit(connection, self._clock, timeout, lambda: self._begin(connection, email, deduplicates))
+
+    def settle(self, connection: Connection, email: Email, state: EmailState, error: str | None) -> EmailState:
+        unit(connection, self._clock, PATIENCE, lambda: self._settle(connection, email, state, error))
+        return state
+
+    def waiting(self, connection: Connection, deduplicates: bool, limit: int) -> Sequence[Email]:
+        values = {"deduplicates": deduplicates, "limit": limit, "now": self._clock.now()}
+        rows = unit(connection, self._clock, PATIENCE, lambda: connection.execute(self._waiting, values).all())
+        return [_email(row) for row in rows]
+
+    def unknown(self, connection: Connection, limit: int) -> Sequence[Unknown]:
+        values = {"limit": limit}
+        rows = unit(connection, self._clock, PATIENCE, lambda: connection.execute(self._unknown, values).all())
+        return [Unknown(email=_email(row), since=row.settled_at, error=row.last_error or "") for row in rows]
+
+    def decide(self, connection: Connection, email: Email, state: EmailState) -> bool:
+        return unit(connection, self._clock, PATIENCE, lambda: self._decide(connection, email, state))
+
+    def _decide(self, connection: Connection, email: Email, state: EmailState) -> bool:
+        self._locked(connection, email)
+        row = connection.execute(self._row, _key(email)).one_or_none()
+        if row is None or row.state != EmailState.UNKNOWN:
+            return False
+        self._settle(connection, email, state, None)
+        return True
+
+    def _begin(self, connection: Connection, email: Email, deduplicates: bool) -> EmailState | None:
+        booking = self._locked(connection, email)
+        row = connection.execute(self._row, _key(email)).one_or_none()
+        if row is None:
+            raise LookupError(f"e-mail {email.key} is not queued; a confirm or a record queues it")
+        state, now = EmailState(row.state), self._clock.now()
+        called_for = _called_for(email, booking)
+        match next_step(state, row.sending_until, now=now, deduplicates=deduplicates, called_for=called_for):
+            case Step.LEAVE:
+                return state
+            case Step.WITHDRAW:
+                # The claim goes too: what it would have said may become so again.
+                connection.execute(self._withdraw, _key(email))
+                return EmailState.FAILED
+            case Step.GIVE_UP:
+                self._note(connection, email, EmailState.UNKNOWN, "its sender died while sending it")
+                return EmailState.UNKNOWN
+            case Step.SEND:
+                connection.execute(self._sending, {**_key(email), "until": now + self._lease})
+                return None
+
+    def _settle(self, connection: Connection, email: Email, state: EmailState, error: str | None) -> None:
+        booking = self._locked(connection, email)
+        self._note(connection, email, state, error)
+        if state is EmailState.SENT and booking is not None and email.kind is not EmailKind.STAFF_NOTICE:
+            self._flag(connection, email, booking)
+
+    def _locked(self, connection: Connection, email: Email) -> Row[Any] | None:
+        return connection.execute(self._booking, {"booking": email.booking_id}).one_or_none()
+
+    def _note(self, connection: Connection, email: Email, state: EmailState, error: str | None) -> None:
+        said = None if error is None else storable(error)[:500]
+        values = {**_key(email), "state": state.value, "now": self._clock.now(), "error": said}
+        connection.execute(self._settled, values)
+
+    def _flag(self, connection: Connection, email: Email, booking: Row[Any]) -> None:
+        last = loads(booking.blob)
+        if isinstance(last, LastResult) and last.revision == email.revision and not last.email_sent:
+            flagged = replace(last, email_sent=True, email_variant=EmailVariant.of(last.revision))
+            result = json.dumps(dumps(flagged), ensure_ascii=False)
+            connection.execute(self._flag_sent, {"booking": email.booking_id, "result": result})
+
+
+def _email(row: Row[Any]) -> Email:
+    return Email(booking_id=row.booking_id, kind=EmailKind(row.kind), revision=row.revision)
+
+
+def _key(email: Email) -> dict[str, object]:
+    return {"booking": email.booking_id, "kind": email.kind.value, "revision": email.revision}
+
+
+def _called_for(email: Email, booking: Row[Any] | None) -> bool:
+    """A confirmation was true when it was queued, and stays due; a notice is about a row that is still open."""
+    if email.kind is not EmailKind.STAFF_NOTICE:
+        return True
+    return booking is not None and booking.status in OPEN and booking.revision == email.revision
+
+
+class PostgresOutbox:
+    """The ledger's steps, each in a transaction of its own.
+
+    Args:
+        place: an engine; or a connection, in whose transaction nothing can be handed over, because it might not commit.
+        sending_lease: how long a sender may take before it is taken for dead.
+    """
+
+    def __init__(
+        self,
+        place: Engine | Connection,
+        clock: Clock,
+        *,
+        names: Names | None = None,
+        sending_lease: timedelta = SENDING_LEASE,
+    ) -> None:
+        self._connections = connections(place)
+        self._ledger = Ledger(clock, names or Names(), sending_lease)
+
+    @property
+    def commits(self) -> bool:
+        """A step is there for everybody once it returns."""
+        return self._connections.commits
+
+    def begin(self, email: Email, *, deduplicates: bool, timeout: float = PATIENCE) -> EmailState | None:
+        """``None``: it is yours to send. Otherwise its state, and you leave it alone.
+
+        Raises:
+            LookupError: it is not queued.
+        """
+        return self._connections.run(lambda connection: self._ledger.begin(connection, email, deduplicates, timeout))
+
+    def settle(self, email: Email, state: EmailState, error: str | None = None) -> EmailState:
+        """What became of it. Sets the booking's e-mail flag once it is sent, in the same transaction."""
+        return self._connections.run(lambda connection: self._ledger.settle(connection, email, state, error))
+
+    def waiting(self, *, deduplicates: bool, limit: int) -> Sequence[Email]:
+        """What a relay has to look at and nobody is sending, the oldest first among those tried equally often."""
+        return self._connections.run(lambda connection: self._ledger.waiting(connection, deduplicates, limit))
+
+    def decide(self, email: Email, state: EmailState) -> bool:
+        """Settle an unknown e-mail as somebody has found it: sent, or claimed, so that it is sent. False: it is not
+        unknown."""
+        return self._connections.run(lambda connection: self._ledger.decide(connection, email, state))
+
+    def unknown(self, *, limit: int) -> Sequence[Unknown]:
+        """What somebody has to look at, the longest waiting first."""
+        return self._connections.run(lambda connection: self._ledger.unknown(connection, limit))
+
+
+class AsyncPostgresOutbox:
+    """:class:`PostgresOutbox`, asynchronous."""
+
+    def __init__(
+        self,
+        place: AsyncEngine | AsyncConnection,
+        clock: Clock,
+        *,
+        names: Names | None = None,
+        sending_lease: timedelta = SENDING_LEASE,
+    ) -> None:
+        self._connections = async_connections(place)
+        self._ledger = Ledger(clock, names or Names(), sending_lease)
+
+    @property
+    def commits(self) -> bool:
+        return self._connections.commits
+
+    async def begin(self, email: Email, *, deduplicates: bool, timeout: float = PATIENCE) -> EmailState | None:
+        return await self._connections.run(
+            lambda connection: self._ledger.begin(connection, email, deduplicates, timeout)
+        )
+
+    async def settle(self, email: Email, state: EmailState, error: str | None = None) -> EmailState:
+        return await self._connections.run(lambda connection: self._ledger.settle(connection, email, state, error))
+
+    async def waiting(self, *, deduplicates: bool, limit: int) -> Sequence[Email]:
+        return await self._connections.run(lambda connection: self._ledger.waiting(connection, deduplicates, limit))
+
+    async def decide(self, email: Email, state: EmailState) -> bool:
+        return await self._connections.run(lambda connection: self._ledger.decide(connection, email, state))
+
+    async def unknown(self, *, limit: int) -> Sequence[Unknown]:
+        return await self._connections.run(lambda connection: self._ledger.unknown(connection, limit))

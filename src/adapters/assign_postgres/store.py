@@ -1,0 +1,390 @@
+"""The booking store on PostgreSQL.
+
+The logic is written once, against :class:`sqlalchemy.Connection`, in :class:`Statements`. :class:`PostgresStore`
+gives it a connection from an engine; :class:`AsyncPostgresStore` gives it the same through
+``AsyncConnection.run_sync``. Each call is one statement in autocommit, so one round trip; a host that wants our
+writes in its own transaction passes its connection, and each call is a savepoint there.
+
+A result is merged in Python with what the row held when the attempt began, which the store remembers by attempt. In the
+rare case that somebody else has written since, the statement answers with what is there now and is made again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from threading import Lock
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row, TextClause
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from assign_core.booking import Booking, EmailState
+from assign_core.last_result import LastResult, Source, Unreadable, record
+from assign_core.ports import (
+    Acquired,
+    Busy,
+    Clock,
+    Confirmation,
+    Confirmed,
+    EmailKind,
+    Lease,
+    NotConfirmed,
+    Record,
+    Recorded,
+)
+from assign_core.reasons import ReasonCode
+from assign_postgres import statements
+from assign_postgres.connections import async_connections, connections, unit
+from assign_postgres.errors import failure, reason_code
+from assign_postgres.names import Names
+from assign_postgres.rows import event_rows, is_storable, statement
+from assign_wire import dumps, loads
+
+_TRIES: Final = 8
+"""How often a merge is made again because somebody else wrote first. Each try loses to a writer that won, so this many
+in a row mean that something else is wrong."""
+_REMEMBERED: Final = 10_000
+"""Attempts whose stored result is kept in mind. One forgotten costs one more round trip."""
+REFERENCE_VERSION: Final = "{schema}.booking_capacity_version(wanted.id, CAST(:now AS timestamptz))"
+"""The capacity version in the reference schema."""
+
+
+class Statements:
+    """The store's calls against a connection.
+
+    Args:
+        names: how the host calls its things.
+        version: an SQL expression of the capacity version of ``wanted.id``, at ``:now``; ``None``: no version is kept.
+        clock: the time of leases and holds; the same as the engine's.
+    """
+
+    def __init__(self, clock: Clock, names: Names, version: str | None) -> None:
+        self._clock = clock
+        self._names = names
+        self._expression = "CAST(NULL AS bigint)" if version is None else version
+        self._binds: dict[TextClause, frozenset[str]] = {}
+        self._acquire, self._read, self._version, self._confirm, self._record, self._id_type = map(
+            self._made,
+            (
+                statements.ACQUIRE,
+                statements.READ,
+                statements.CAPACITY_VERSION,
+                statements.CONFIRM,
+                statements.RECORD,
+                statements.ID_TYPE,
+            ),
+        )
+        self._due: TextClause | None = None  # once the type of the host's ids is known
+        self._seen: OrderedDict[str, str | None] = OrderedDict()
+        self._lock = Lock()
+
+    def acquire(self, connection: Connection, booking_id: str, lease: Lease, timeout: float) -> Acquired | Busy | None:
+        for _ in range(_TRIES):
+            row = self._one(
+                connection,
+                self._acquire,
+                timeout,
+                booking=booking_id,
+                attempt=lease.attempt_id,
+                source=lease.source.value,
+                now=lease.taken_at,
+                expires_at=lease.expires_at,
+            )
+            if row is None:
+                return None
+            former = _lease(row)
+            if row.taken:
+                self._remember(lease.attempt_id, row.blob)
+                lost = former if former is not None and former.attempt_id != lease.attempt_id else None
+                return Acquired(booking=_booking(row), last=loads(row.blob), lost=lost)
+            if former is not None:
+                return Busy(booking=_booking(row), last=loads(row.blob), holder=former)
+            # Another first attempt was faster by a hair; now its lease can be seen.
+        raise TimeoutError(f"the lease of booking {booking_id!r} was neither free nor held, {_TRIES} times")
+
+    def confirm(self, connection: Connection, confirmation: Confirmation, timeout: float) -> Confirmed | NotConfirmed:
+        expected = self._recall(connection, confirmation.booking_id, confirmation.attempt_id, timeout)
+        looked_again = False
+        for _ in range(_TRIES):
+            merged = record(loads(expected), confirmation.result, revision=confirmation.revision)
+            try:
+                row = self._one(
+                    connection,
+                    self._confirm,
+                    timeout,
+                    booking=confirmation.booking_id,
+                    same_booking=confirmation.booking_id,
+                    attempt=confirmation.attempt_id,
+                    hold=confirmation.hold.hold_id,
+                    key=confirmation.key,
+                    tables=sorted(confirmation.hold.plan.tables),
+                    revision=confirmation.revision,
+                    expected=expected,
+                    result=_json(dumps(merged)),
+                    now=self._clock.now(),
+                    staff_notice="[]",
+                    tell_guest=confirmation.email is not None,
+                    events=event_rows(confirmation.events),
+                )
+            except DBAPIError as error:
+                return self._refused(connection, confirmation, error, timeout)
+            if row is None:
+                return NotConfirmed(status="", reason="BOOKING_NOT_FOUND", reason_code=ReasonCode.BOOKING_NOT_FOUND)
+            if row.verdict == "again":
+                expected = row.blob
+                continue
+            if row.verdict == "status" and row.same_key and not looked_again:
+                # The very same confirm was faster; its assignment is younger than what this statement could see.
+                looked_again = True
+                continue
+            self._forget(confirmation.attempt_id)
+            return _confirm_answer(row, confirmation, merged)
+        raise TimeoutError(f"booking {confirmation.booking_id!r} was written by others {_TRIES} times in a row")
+
+    def _refused(
+        self, connection: Connection, confirmation: Confirmation, error: DBAPIError, timeout: float
+    ) -> NotConfirmed:
+        """An exclusion constraint said no; any other failure is raised."""
+        code = reason_code(error)
+        if code is not ReasonCode.OVERLAP:
+            raise failure(error) from error
+        row = self._one(connection, self._read, timeout, booking=confirmation.booking_id, now=self._clock.now())
+        return NotConfirmed(status="" if row is None else row.status, reason=str(error.orig), reason_code=code)
+
+    def record(self, connection: Connection, entry: Record, timeout: float) -> Recorded:
+        expected = None
+        if entry.result is not None:
+            expected = self._recall(connection, entry.booking_id, entry.attempt_id, timeout)
+        read_revision = entry.revision
+        if read_revision is None and entry.result is not None:
+            read_revision = entry.result.revision
+        row_revision = read_revision
+        for _ in range(_TRIES):
+            result = None
+            if entry.result is not None and row_revision is not None:
+                result = _json(dumps(record(loads(expected), entry.result, revision=row_revision)))
+            staff = entry.email is not None and entry.email.kind is EmailKind.STAFF_NOTICE
+            guest = [
+                mail for mail in (entry.email, entry.guest_email) if mail and mail.kind is not EmailKind.STAFF_NOTICE
+            ]
+            row = self._one(
+                connection,
+                self._record,
+                timeout,
+                booking=entry.booking_id,
+                same_booking=entry.booking_id,
+                attempt=entry.attempt_id,
+                expected=expected,
+                result=result,
+                merged_at_revision=row_revision,
+                read_revision=read_revision,
+                retry_at=entry.retry_at,
+                parked_at_version=entry.parked_at_version,
+                now=self._clock.now(),
+                staff_notice=_json([{"kind": entry.email.kind.value, "revision": entry.email.revision}])
+                if staff and entry.email is not None
+                else "[]",
+                tell_guest=bool(guest),
+                events=event_rows(entry.events),
+            )
+            if row is None:
+                return Recorded(status="", last=None)
+            if not row.go:
+                expected, row_revision = row.blob, row.revision
+                continue
+            self._forget(entry.attempt_id)
+            return Recorded(
+                status=row.status,
+                revision=row.revision,
+                last=loads(row.blob if result is None else result),
+                confirmed_by=row.confirmed_by if row.status in {"confirmed", "checked_in"} else None,
+                email=None if row.email is None else EmailState(row.email),
+                events_stored=True,
+            )
+        raise TimeoutError(f"booking {entry.booking_id!r} was written by others {_TRIES} times in a row")
+
+    def read(self, connection: Connection, booking_id: str, timeout: float) -> Acquired | None:
+        row = self._one(connection, self._read, timeout, booking=booking_id, now=self._clock.now())
+        return None if row is None else Acquired(booking=_booking(row), last=loads(row.blob))
+
+    def capacity_version(self, connection: Connection, booking_id: str, timeout: float) -> int | None:
+        row = self._one(connection, self._version, timeout, booking=booking_id, now=self._clock.now())
+        return None if row is None else row.capacity_version
+
+    def due(self, connection: Connection, now: datetime, limit: int, timeout: float) -> Sequence[str]:
+        if self._due is None:
+            bookings = self._names.sql("{bookings}")
+            kind = self._one(connection, self._id_type, timeout, bookings=bookings, id=self._names.id)
+            self._due = self._made(statements.DUE.replace("{id_type}", "text" if kind is None else kind[0]))
+        return [row.booking_id for row in self._all(connection, self._due, timeout, now=now, limit=limit)]
+
+    # What the row held when the attempt began.
+
+    def _remember(self, attempt_id: str, blob: str | None) -> None:
+        with self._lock:
+            self._seen[attempt_id] = blob
+            while len(self._seen) > _REMEMBERED:
+                self._seen.popitem(last=False)
+
+    def _forget(self, attempt_id: str) -> None:
+        with self._lock:
+            self._seen.pop(attempt_id, None)
+
+    def _recall(self, connection: Connection, booking_id: str, attempt_id: str, timeout: float) -> str | None:
+        with self._lock:
+            if attempt_id in self._seen:
+                return self._seen[attempt_id]
+        row = self._one(connection, self._read, timeout, booking=booking_id, now=self._clock.now())
+        blob: str | None = None if row is None else row.blob
+        return blob
+
+    # The round trip.
+
+    def _made(self, template: str) -> TextClause:
+        made = statement(self._names, template.replace("{version}", self._expression))
+        self._binds[made] = frozenset(made.compile().params)
+        return made
+
+    def _one(self, connection: Connection, sql: TextClause, timeout: float, **values: object) -> Row[Any] | None:
+        rows = self._all(connection, sql, timeout, **values)
+        return rows[0] if rows else None
+
+    def _all(self, connection: Connection, sql: TextClause, timeout: float, **values: object) -> Sequence[Row[Any]]:
+        if not is_storable(str(values.get("booking", ""))):
+            return []
+        wanted = {name: value for name, value in values.items() if name in self._binds[sql]}
+        try:
+            return unit(connection, self._clock, timeout, lambda: connection.execute(sql, wanted).all())
+        except DBAPIError as error:
+            if reason_code(error) is ReasonCode.OVERLAP:
+                raise
+            raise failure(error) from error
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _lease(row: Row[Any]) -> Lease | None:
+    if row.attempt_id is None:
+        return None
+    return Lease(
+        attempt_id=row.attempt_id,
+        source=Source(row.source),
+        taken_at=row.taken_at,
+        expires_at=row.expires_at,
+        lost_before=row.lost_before,
+        lost_first=None if row.lost_first is None else Source(row.lost_first),
+    )
+
+
+def _booking(row: Row[Any]) -> Booking:
+    return Booking(
+        id=row.id,
+        status=row.status,
+        start_at=row.start_at,
+        revision=row.revision,
+        capacity_version=row.capacity_version,
+        email=None if row.email is None else EmailState(row.email),
+    )
+
+
+def _confirm_answer(row: Row[Any], confirmation: Confirmation, merged: LastResult) -> Confirmed | NotConfirmed:
+    email = None if row.email is None else EmailState(row.email)
+    changed = ReasonCode.BOOKING_CHANGED
+    match row.verdict:
+        case "go":
+            last: LastResult | Unreadable | None = loads(_json(dumps(merged)))
+            kept = last if isinstance(last, LastResult) else merged
+            return Confirmed(attempt_id=confirmation.attempt_id, last=kept, email=email, events_stored=True)
+        case "replay":
+            last = loads(row.blob)
+            kept = last if isinstance(last, LastResult) else confirmation.result
+            return Confirmed(attempt_id=row.confirmed_by or "", last=kept, email=email, events_stored=True)
+        case "status":
+            return NotConfirmed(status=row.status, reason=f"BOOKING_CHANGED: status {row.status}", reason_code=changed)
+        case "lease":
+            return NotConfirmed(status=row.status, reason="BOOKING_CHANGED: attempt closed", reason_code=changed)
+        case "revision":
+            reason = f"BOOKING_CHANGED: revision {row.revision}, not {confirmation.revision}"
+            return NotConfirmed(status=row.status, reason=reason, reason_code=changed)
+        case _:
+            return NotConfirmed(status=row.status, reason="HoldNotFoundError", reason_code=ReasonCode.HOLD_NOT_FOUND)
+
+
+class PostgresStore:
+    """:class:`assign_core.ports.BookingStore` on PostgreSQL.
+
+    Args:
+        place: an engine for psycopg 3 (``postgresql+psycopg``), of which each call borrows a connection for one
+            statement; or a connection, in whose transaction the host has our writes.
+        clock: the same as the engine's.
+        names: how the host calls its things.
+        version: see :class:`Statements`.
+    """
+
+    def __init__(
+        self,
+        place: Engine | Connection,
+        clock: Clock,
+        *,
+        names: Names | None = None,
+        version: str | None = REFERENCE_VERSION,
+    ) -> None:
+        self._with = connections(place, autocommit=True).run
+        self._statements = Statements(clock, names or Names(), version)
+
+    def acquire(self, booking_id: str, lease: Lease, *, timeout: float) -> Acquired | Busy | None:
+        return self._with(lambda connection: self._statements.acquire(connection, booking_id, lease, timeout))
+
+    def confirm(self, confirmation: Confirmation, *, timeout: float) -> Confirmed | NotConfirmed:
+        return self._with(lambda connection: self._statements.confirm(connection, confirmation, timeout))
+
+    def record(self, entry: Record, *, timeout: float) -> Recorded:
+        return self._with(lambda connection: self._statements.record(connection, entry, timeout))
+
+    def read(self, booking_id: str, *, timeout: float) -> Acquired | None:
+        return self._with(lambda connection: self._statements.read(connection, booking_id, timeout))
+
+    def capacity_version(self, booking_id: str, *, timeout: float) -> int | None:
+        return self._with(lambda connection: self._statements.capacity_version(connection, booking_id, timeout))
+
+    def due(self, now: datetime, *, limit: int, timeout: float) -> Sequence[str]:
+        return self._with(lambda connection: self._statements.due(connection, now, limit, timeout))
+
+
+class AsyncPostgresStore:
+    """:class:`assign_core.ports.AsyncBookingStore` on PostgreSQL. A cancelled call cancels its statement."""
+
+    def __init__(
+        self,
+        place: AsyncEngine | AsyncConnection,
+        clock: Clock,
+        *,
+        names: Names | None = None,
+        version: str | None = REFERENCE_VERSION,
+    ) -> None:
+        self._with = async_connections(place, autocommit=True).run
+        self._statements = Statements(clock, names or Names(), version)
+
+    async def acquire(self, booking_id: str, lease: Lease, *, timeout: float) -> Acquired | Busy | None:
+        return await self._with(lambda connection: self._statements.acquire(connection, booking_id, lease, timeout))
+
+    async def confirm(self, confirmation: Confirmation, *, timeout: float) -> Confirmed | NotConfirmed:
+        return await self._with(lambda connection: self._statements.confirm(connection, confirmation, timeout))
+
+    async def record(self, entry: Record, *, timeout: float) -> Recorded:
+        return await self._with(lambda connection: self._statements.record(connection, entry, timeout))
+
+    async def read(self, booking_id: str, *, timeout: float) -> Acquired | None:
+        return await self._with(lambda connection: self._statements.read(connection, booking_id, timeout))
+
+    async def capacity_version(self, booking_id: str, *, timeout: float) -> int | None:
+        return await self._with(lambda connection: self._statements.capacity_version(connection, booking_id, timeout))
+
+    async def due(self, now: datetime, *, limit: int, timeout: float) -> Sequence[str]:
+        return await self._with(lambda connection: self._statements.due(connection, now, limit, timeout))

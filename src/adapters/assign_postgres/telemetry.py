@@ -1,0 +1,188 @@
+"""Telemetry into ``observability_events``: batched, and never on the guest's time.
+
+Events that travel with a confirm or a record are in that transaction already and only pass by here. The others wait
+in a buffer that a thread empties; when the database is away the buffer keeps the newest, counts what it drops, and
+says so in an event of its own once it can. An event that the table itself refuses is dropped and counted, alone: it
+must not hold up the others for ever.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Final, Self
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from assign_core.events import Event, EventName, event
+from assign_core.ports import Clock
+from assign_postgres.errors import sqlstate, translated
+from assign_postgres.names import Names
+from assign_postgres.rows import event_rows, statement
+
+INSERT: Final = """
+INSERT INTO {schema}.observability_events (at, name, severity, booking_id, attempt_id, context)
+SELECT at, name, severity, booking_id, attempt_id, context
+FROM jsonb_to_recordset(CAST(:events AS jsonb))
+    AS event(at timestamptz, name text, severity text, booking_id text, attempt_id text, context jsonb)"""
+_BATCH: Final = 500
+_REFUSED: Final = ("22", "23", "54")
+"""Classes of SQLSTATE that blame the row: bad data, a constraint, a limit."""
+
+
+def _is_refused(error: Exception) -> bool:
+    """Whether the event is to blame, so that trying it again is in vain."""
+    if isinstance(error, DBAPIError):
+        return (sqlstate(error) or "").startswith(_REFUSED)
+    return isinstance(error, (TypeError, ValueError))
+
+
+class PostgresTelemetry:
+    """:class:`assign_core.ports.Telemetry` on PostgreSQL. Use it as a context manager, or :meth:`close` it.
+
+    Args:
+        capacity: events kept while the database does not take them.
+        flush_after: seconds that an event may wait.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        *,
+        names: Names | None = None,
+        capacity: int = 10_000,
+        flush_after: float = 0.5,
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"capacity is {capacity}; pass at least 1")
+        self._engine = engine
+        self._clock = clock
+        self._insert = statement(names or Names(), INSERT)
+        self._capacity = capacity
+        self._flush_after = flush_after
+        self._waiting: deque[Event] = deque()
+        self._dropped = 0
+        self._last_error = ""
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def emit(self, events: Sequence[Event], *, stored: bool) -> None:
+        if stored:
+            return
+        with self._lock:
+            self._waiting.extend(events)
+            while len(self._waiting) > self._capacity:
+                self._waiting.popleft()
+                self._dropped += 1
+            if self._thread is None and not self._closing.is_set():
+                self._thread = threading.Thread(target=self._run, name="assign-core telemetry", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    @property
+    def dropped(self) -> int:
+        """Events lost and not told yet."""
+        with self._lock:
+            return self._dropped
+
+    def flush(self) -> None:
+        """Write what is waiting, now.
+
+        Raises:
+            DatabaseFailure: the database did not take it; it keeps waiting.
+        """
+        with translated(), self._writing:
+            while batch := self._batch():
+                self._write(batch)
+
+    def _write(self, batch: list[Event]) -> None:
+        """All at once; if one is refused, each alone."""
+        size = len(batch)
+        while batch:
+            try:
+                with self._engine.begin() as connection:
+                    connection.execute(self._insert, {"events": event_rows(batch[:size])})
+            except Exception as error:
+                self._last_error = str(getattr(error, "orig", error))[:500]
+                if not _is_refused(error):
+                    self._put_back(batch)
+                    raise
+                if size == 1:
+                    self._drop(batch.pop(0))
+                size = 1
+            else:
+                del batch[:size]
+
+    def _drop(self, refused: Event) -> None:
+        """Count it; but not the event that tells of drops, which would be told again for ever."""
+        if refused.name is not EventName.TELEMETRY_DROPPED:
+            with self._lock:
+                self._dropped += 1
+
+    def close(self) -> None:
+        """Write what is waiting, and end the thread."""
+        self._closing.set()
+        self._wake.set()
+        thread = self._thread
+        if thread is not None:
+            thread.join()
+        self.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _batch(self) -> list[Event]:
+        with self._lock:
+            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            if self._dropped:
+                told = event(
+                    EventName.TELEMETRY_DROPPED,
+                    self._clock.now(),
+                    None,
+                    None,
+                    dropped=self._dropped,
+                    error=self._last_error or "the buffer was full",
+                )
+                batch.append(told)
+                self._dropped = 0
+            return batch
+
+    def _put_back(self, batch: list[Event]) -> None:
+        with self._lock:
+            for each in reversed(batch):
+                count = each.context.get("dropped") if each.name is EventName.TELEMETRY_DROPPED else None
+                if isinstance(count, int):
+                    self._dropped += count
+                elif len(self._waiting) < self._capacity:
+                    self._waiting.appendleft(each)
+                else:
+                    self._dropped += 1
+
+    def _run(self) -> None:
+        while not self._closing.is_set():
+            self._wake.wait()
+            self._closing.wait(self._flush_after)
+            self._wake.clear()
+            try:
+                self.flush()
+            except Exception:  # noqa: BLE001 - put back and counted; the next round tries again
+                self._wake.set()
+
+
+class AsyncPostgresTelemetry:
+    """:class:`assign_core.ports.AsyncTelemetry`: the same buffer and thread, so the event loop never waits."""
+
+    def __init__(self, telemetry: PostgresTelemetry) -> None:
+        self._telemetry = telemetry
+
+    async def emit(self, events: Sequence[Event], *, stored: bool) -> None:
+        self._telemetry.emit(events, stored=stored)
