@@ -1,0 +1,107 @@
+"""When a job is due: the intention to retry is a durable row, and so is what it waits for."""
+# ruff: noqa: S101 - a contract asserts
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from assign_core.ports import Record
+from assign_testing.house import DINNER, Contract, House, T
+from assign_testing.steps import (
+    acquire,
+    result,
+    version,
+)
+
+
+class DueContract(Contract):
+    """The queue of bookings to look after."""
+
+    def test_lesson_24_the_intention_to_retry_is_durable_before_the_attempt_begins(self, house: House) -> None:
+        house.book()
+        acquire(house, seconds=10)
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        house.advance(10)
+        # The attempt has died; its booking is due without anybody having said so.
+        assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
+
+    def test_a_record_says_when_the_job_is_due(self, house: House) -> None:
+        house.book()
+        acquire(house)
+        at = house.now + timedelta(seconds=30)
+        house.store.record(Record(booking_id="b", attempt_id="a1", result=result(house), retry_at=at), timeout=T)
+        assert house.store.due(at - timedelta(seconds=1), limit=9, timeout=T) == []
+        assert list(house.store.due(at, limit=9, timeout=T)) == ["b"]
+
+    def test_a_record_without_a_time_ends_the_retries(self, house: House) -> None:
+        house.book()
+        acquire(house)
+        house.store.record(Record(booking_id="b", attempt_id="a1", result=result(house)), timeout=T)
+        assert house.store.due(DINNER, limit=9, timeout=T) == []
+
+    def test_a_record_of_a_booking_that_was_modified_meanwhile_does_not_end_its_retries(self, house: House) -> None:
+        """The old revision's search has nothing to say about when the new one is due."""
+        house.book()
+        acquire(house)
+        house.modify("b", party=3)
+        house.store.record(Record(booking_id="b", attempt_id="a1", result=result(house)), timeout=T)
+        assert list(house.store.due(house.now + timedelta(minutes=5), limit=9, timeout=T)) == ["b"]
+
+    @pytest.mark.parametrize("status", ["cancelled", "confirmed", "completed", "no_show"])
+    def test_a_booking_that_is_not_open_is_never_due(self, house: House, status: str) -> None:
+        house.book()
+        acquire(house)
+        house.set_status("b", status)
+        house.store.record(
+            Record(booking_id="b", attempt_id="a1", result=result(house), retry_at=house.now, parked_at_version=0),
+            timeout=T,
+        )
+        assert house.store.due(DINNER, limit=9, timeout=T) == []
+
+    def test_a_parked_booking_is_due_as_soon_as_the_version_is_another_one(self, house: House) -> None:
+        house.book()
+        house.book("c")
+        house.seat("c", ["small"])
+        acquire(house)
+        house.store.record(
+            Record(
+                booking_id="b",
+                attempt_id="a1",
+                result=result(house),
+                retry_at=house.now + timedelta(minutes=30),
+                parked_at_version=version(house),
+            ),
+            timeout=T,
+        )
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        house.set_status("c", "cancelled")
+        assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
+
+    def test_a_parked_booking_is_not_woken_by_a_version_that_has_fallen(self, house: House) -> None:
+        """What had become free is taken again. That is no news, and a poller would wake the booking at every poll."""
+        house.book()
+        acquire(house)
+        house.store.record(
+            Record(
+                booking_id="b",
+                attempt_id="a1",
+                result=result(house),
+                retry_at=house.now + timedelta(minutes=30),
+                parked_at_version=version(house) + 5,
+            ),
+            timeout=T,
+        )
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+
+    def test_the_longest_waiting_come_first_and_no_more_than_the_limit(self, house: House) -> None:
+        for name in ("late", "early", "middle"):
+            house.book(name)
+        for name, seconds in (("late", 3), ("early", 1), ("middle", 2)):
+            acquire(house, name, name)
+            at = house.now + timedelta(seconds=seconds)
+            house.store.record(Record(booking_id=name, attempt_id=name, result=None, retry_at=at), timeout=T)
+        now = house.now + timedelta(seconds=9)
+        assert list(house.store.due(now, limit=9, timeout=T)) == ["early", "middle", "late"]
+        assert list(house.store.due(now, limit=2, timeout=T)) == ["early", "middle"]

@@ -1,0 +1,125 @@
+"""The backend in memory: a world costs microseconds, so a schedule can be told in one piece and thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+
+from assign_core.booking import CLOSED, EmailState
+from assign_core.errors import InvalidValue
+from assign_core.last_result import LastResult, Unreadable
+from assign_core.outbox import AsyncTransport
+from assign_core.policy import PLANNERS_OWN
+from assign_core.ports import Hold, QuoteRequest
+from assign_floor import Window
+from assign_memory import AsyncMemoryMailer, FloorPlanner, MemoryDatabase, MemoryStore, MemoryTelemetry, Outbox, Row
+from assign_testing.explorer.world import ScheduleClock, Seen, World
+from assign_testing.house import small_floor
+
+_FLOOR: Final = small_floor()
+
+
+class CountingDatabase(MemoryDatabase):
+    """Counts how often seats have become free, and reads a blob once for all who look at it."""
+
+    def __init__(self, clock: ScheduleClock) -> None:
+        super().__init__(_FLOOR, clock)
+        self.times_freed = 0
+        self._read: dict[str, tuple[object, LastResult | Unreadable | None]] = {}
+
+    def last(self, row: Row) -> LastResult | Unreadable | None:
+        blob, last = self._read.get(row.id, (None, None))
+        if blob is not row.blob:
+            last = super().last(row)
+            self._read[row.id] = row.blob, last
+        return last
+
+    def freed(self, tables: Collection[str], window: Window) -> None:
+        self.times_freed += 1
+        super().freed(tables, window)
+
+
+class MemoryWorld:
+    """:class:`~assign_testing.explorer.world.World` in memory."""
+
+    def __init__(self) -> None:
+        self.clock = ScheduleClock()
+        self.db = CountingDatabase(self.clock)
+        self.store = MemoryStore(self.db, objection=self._object)
+        self.planner = FloorPlanner(self.db)
+        self.telemetry = MemoryTelemetry()
+        self._refused: str | None = None
+
+    def post(self, transport: AsyncTransport) -> AsyncMemoryMailer:
+        return AsyncMemoryMailer(Outbox(self.db), transport)
+
+    def book(self, booking_id: str, *, party: int, start_at: datetime) -> None:
+        self.db.add_booking(booking_id, party=party, start_at=start_at)
+
+    def cancel(self, booking_id: str) -> None:
+        self.db.cancel(booking_id)
+
+    def modify(self, booking_id: str, *, party: int) -> None:
+        if self.db.row(booking_id).status not in CLOSED:
+            self.db.modify(booking_id, party=party)
+
+    def seat_by_hand(self, booking_id: str, tables: Collection[str]) -> bool:
+        if self.db.row(booking_id).status in CLOSED:
+            return False
+        try:
+            self.db.seat_by_hand(booking_id, tables)
+        except InvalidValue:
+            return False
+        return True
+
+    def plant(self, booking_id: str, last: LastResult) -> None:
+        self.db.keep(self.db.row(booking_id), last)
+
+    def refuse(self, table: str | None) -> None:
+        self._refused = table
+
+    def look(self, booking_id: str) -> Seen:
+        row = self.db.row(booking_id)
+        leased_to = None if row.lease is None else row.lease.attempt_id
+        return Seen(row.status, row.revision, self.db.last(row), leased_to, row.confirmed_by, row.retry_at)
+
+    def bookings(self) -> Sequence[str]:
+        return list(self.db.rows)
+
+    def holds(self) -> Mapping[str, str]:
+        now = self.clock.now()
+        return {hold.id: hold.attempt_id for hold in self.db.holds.values() if hold.expires_at > now}
+
+    def ledger(self) -> Mapping[str, EmailState]:
+        return self.db.email_states()
+
+    def double_booked(self) -> Sequence[tuple[str, str]]:
+        return self.db.double_booked()
+
+    def could_seat(self, booking_id: str) -> bool:
+        return self.planner.would_find(
+            QuoteRequest(
+                booking_id=booking_id,
+                revision=self.db.row(booking_id).revision,
+                attempt_id="nobody",
+                strategy=PLANNERS_OWN,
+                hold_seconds=1.0,
+            )
+        )
+
+    def changes(self) -> int:
+        return self.db.times_freed
+
+    def _object(self, row: Row, hold: Hold) -> str | None:
+        del row
+        if self._refused is None or self._refused not in hold.plan.tables:
+            return None
+        return "Merged assignments require movable tables"
+
+
+class MemoryBackend:
+    """:class:`~assign_testing.explorer.world.Backend` in memory."""
+
+    def reset(self) -> World:
+        return MemoryWorld()

@@ -1,0 +1,400 @@
+"""One schedule: a new world, its actors, and one step after another as the scheduler chooses.
+
+A run is deterministic: the same scenario and the same choices are the same run. So a schedule needs no snapshots; it is
+told again from the start, and a failing one is replayed from its text.
+
+**Equivalent schedules.** Beside the world the run keeps its *happens-before relation* as hashes: a step's hash is made
+of its actor's last step and of the last steps that touched what it touches. Two schedules with the same relation are
+the same but for the order of steps that commute, so they lead to the same state, and what may come after one may come
+after the other. (Musuvathi and Qadeer, *Partial-Order Reduction for Context-Bounded State Exploration*, 2007.) The
+relation of a step is known before the step is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any, Final, cast
+
+from assign_core.effects import Acquire, AwaitQuote, Effect, Emit, RequestQuote
+from assign_core.errors import DeadlineExceeded
+from assign_core.flows import inline_attempt, job_attempt
+from assign_core.last_result import Source
+from assign_core.outcome import Outcome
+from assign_core.performing import PortCalls
+from assign_core.ports import Email, QuoteRequest
+from assign_testing.explorer import actors
+from assign_testing.explorer.actors import Actor, Handing, Operation, Program, ScheduledTransport
+from assign_testing.explorer.faults import (
+    LONG,
+    MOVES_CLOCK,
+    NOT_PERFORMED,
+    NOTHING,
+    WORK,
+    Cancelled,
+    Fault,
+    Unreachable,
+)
+from assign_testing.explorer.memory import MemoryBackend
+from assign_testing.explorer.scenario import BOOKING, RIVAL, Scenario, kind_of
+from assign_testing.explorer.settle import settle
+from assign_testing.explorer.watch import Violation, Watch
+from assign_testing.explorer.world import Backend
+
+Choice = tuple[str, Fault | None]
+"""Whose step, and what goes wrong with it."""
+
+LIVES: Final = 3
+"""How often an actor is started again within a schedule; what dies after that is left to quiescence."""
+_EXPECTED: Final = (Unreachable, TimeoutError, DeadlineExceeded, Cancelled, ConnectionError)
+
+
+class Run:
+    """A schedule on its way.
+
+    Attributes:
+        trace: the steps so far.
+        current: the actor of the last step, if it can go on.
+        preemptions, faults: so far.
+    """
+
+    def __init__(self, scenario: Scenario, backend: Backend) -> None:
+        self.scenario = scenario
+        self.world = backend.reset()
+        self.clock = self.world.clock
+        scenario.house.furnish(self.world)
+        self.watch = Watch(self.world, scenario.policy, scenario.house.deduplicates)
+        self.post = self.world.post(ScheduledTransport(scenario.house.deduplicates))
+        self.ports = PortCalls(self.world.store, self.world.planner, self.post)
+        self.actors: dict[str, Actor] = {}
+        self.trace: list[Choice] = []
+        self.current: Actor | None = None
+        self.last: Actor | None = None
+        self.preemptions = 0
+        self.faults = 0
+        self._dead: list[Actor] = []
+        self._speaking: Actor | None = None
+        self._clock_moved = 0
+        self._clock_read = 0
+        self._touched: dict[str, int] = {}
+        for name in scenario.cast:
+            self._start(name, 1)
+
+    # What a scheduler asks.
+
+    def enabled(self) -> list[Actor]:
+        return [actor for actor in self.actors.values() if actor.pending is not None]
+
+    def key_after(self, actor: Actor, fault: Fault | None) -> int:
+        """The schedule so far and this step, but for the order of steps that commute."""
+        happened = sum(one.happened for one in self.actors.values()) - actor.happened
+        return hash((happened + self._next(actor, fault), actor.name))
+
+    # What it does.
+
+    def step(self, actor: Actor, fault: Fault | None = None) -> None:
+        """Take an actor's next step.
+
+        Raises:
+            Violation: a promise is broken.
+        """
+        if actor.pending is None:
+            raise ValueError(f"{actor.name} has ended; choose one of {[one.name for one in self.enabled()]}")
+        if fault is not None and fault not in actor.pending.faults:
+            raise ValueError(f"{fault} cannot happen at {actor.pending.name}; choose one of {actor.pending.faults}")
+        self.preemptions += self.current is not None and self.current is not actor
+        self.faults += fault is not None
+        self.trace.append((actor.name, fault))
+        self._happen(actor, fault)
+        operation = self._ready(actor)
+        if fault is None:
+            self._answer(actor, operation)
+        else:
+            self._fail(actor, operation, fault)
+        self.last = actor
+        self.current = _unless_ended(actor)
+
+    def finish(self) -> None:
+        """Everybody to the end, in order, and then to quiescence."""
+        while (actor := self.current or next(iter(self.enabled()), None)) is not None:
+            self.step(actor)
+        self.watch.at_rest()
+        settle(self.watch, self._whole_job, self._whole_relay)
+
+    def abandon(self) -> None:
+        """Nothing more will happen here. What actors still do as they are closed is done to this world, now."""
+        for actor in (*self.actors.values(), *self._dead):
+            if actor.program is not None:
+                actor.program.close()
+
+    # Actors.
+
+    def _start(self, name: str, life: int) -> None:
+        kind = kind_of(name)
+        source = {"inline": Source.INLINE, "rival": Source.INLINE, "job": Source.JOB}.get(kind)
+        self._enter(Actor(name, partial(self._program, name, kind), source, life))
+
+    def _enter(self, actor: Actor) -> None:
+        self.actors[actor.name] = actor
+        if actor.source is None:
+            self._begin(actor)
+        else:
+            # A flow reads the clock as it begins, so it begins with its first step: an attempt always acquires.
+            actor.pending = Operation("acquire", _not_begun, faults=WORK)
+
+    def _ready(self, actor: Actor) -> Operation:
+        """What the actor is about to do; a flow begins only now."""
+        if actor.program is None:
+            self._begin(actor)
+        self._speak(actor)
+        return cast(Operation, actor.pending)  # whoever is asked to take a step has one to take
+
+    def _begin(self, actor: Actor) -> None:
+        actor.program = actor.tell()
+        policy = self.scenario.policy
+        span = policy.job_deadline if actor.source is Source.JOB else policy.inline_deadline
+        if self.scenario.on_deadline == "hand_over" and actor.source is Source.INLINE:
+            span += policy.job_deadline
+        actor.deadline = self.clock.monotonic() + span.total_seconds()
+        self._speak(actor)
+        self._go_on(actor, None, None)
+
+    def _speak(self, actor: Actor) -> None:
+        self._speaking = actor
+        self.clock.speaker = actor.name
+
+    def _program(self, name: str, kind: str) -> Program[Any]:
+        scenario, world = self.scenario, self.world
+        match kind:
+            case "inline" | "rival":
+                booking = BOOKING if kind == "inline" else RIVAL
+                return self._told(
+                    inline_attempt(
+                        booking, policy=scenario.policy, trigger="creation", on_deadline=scenario.on_deadline
+                    )
+                )
+            case "job":
+                return self._told(job_attempt(BOOKING, policy=scenario.policy, trigger="queue"))
+            case "relay":
+                return actors.sending("relay", self.post.relay, self._hand_over)
+            case "modify":
+                return actors.once(name, partial(world.modify, BOOKING, party=2))
+            case "cancel":
+                return actors.once(name, partial(world.cancel, BOOKING))
+            case "free":
+                return actors.once(name, partial(world.cancel, "other-large"))
+            case _:
+                return actors.once(name, self._by_hand)
+
+    def _told(self, flow: Any) -> Program[Any]:
+        grace = self.scenario.policy.grace.total_seconds()
+        return actors.tell(flow, self.clock, grace, self._perform, self._emit, self._delivering)
+
+    def _by_hand(self) -> None:
+        if self.world.seat_by_hand(BOOKING, ["large"]):
+            self.watch.seated_by_hand(BOOKING)
+
+    # Effects.
+
+    def _perform(self, effect: Effect[Any], left: float) -> object:
+        answer: object
+        if isinstance(effect, RequestQuote | AwaitQuote):
+            answer = self.scenario.house.planner_says
+            if answer is None:
+                answer = self.world.planner.quote(effect.request, timeout=left)
+            self.watch.asked_for(effect.request)
+            return answer
+        if isinstance(effect, Acquire) and self._speaking is not None:
+            self._speaking.attempt_id = effect.lease.attempt_id
+        answer = self.ports.call(effect, left)
+        self.watch.performed(effect, answer)
+        return answer
+
+    def _emit(self, effect: Emit) -> None:
+        self.world.telemetry.emit(effect.events, stored=effect.stored)
+        if self._speaking is not None:
+            self.watch.heard(self._speaking.name, effect)
+
+    def _delivering(self, email: Email, left: float) -> Program[object]:
+        return actors.sending("deliver", partial(self.post.deliver, email, timeout=left), self._hand_over)
+
+    def _hand_over(self, handing: Handing) -> None:
+        self.watch.hand_over(handing)
+
+    # Steps.
+
+    def _answer(self, actor: Actor, operation: Operation) -> None:
+        effect = operation.effect
+        if effect is not None and effect.cleanup and self.clock.monotonic() - operation.began > operation.left:
+            actor.clean = False  # somebody else's fault has used up its grace
+        try:
+            answer = operation.run()
+        except Violation:
+            raise
+        except Exception as error:  # noqa: BLE001 - a port's failure is the actor's to handle
+            self._go_on(actor, None, error)
+        else:
+            self._go_on(actor, answer, None)
+
+    def _fail(self, actor: Actor, operation: Operation, fault: Fault) -> None:
+        effect = operation.effect
+        if effect is not None and effect.cleanup:
+            actor.clean = False
+        left = min(LONG, operation.left)
+        thrown: BaseException = Unreachable(f"{operation.name} {fault}")
+        if fault is Fault.STOPPED:
+            return self._stop(actor)
+        if fault in {Fault.ASLEEP, Fault.IN_FLIGHT} and isinstance(effect, RequestQuote):
+            self.watch.asked_for(effect.request)  # whenever it is performed, it was now that the planner was called
+        if fault is Fault.ASLEEP:
+            self.clock.advance(LONG)
+            operation.faults = NOTHING
+            return None
+        if fault is Fault.LATE and operation.late is not None:
+            self.clock.advance(left)
+            return self._go_on(actor, operation.late(), None)
+        if fault is Fault.REFUSED:
+            thrown = actors.refused_by(operation.name)
+        elif fault in {Fault.CANCELLED, Fault.CANCELLED_AFTER}:
+            thrown = Cancelled(f"at {operation.name}")
+        elif fault in MOVES_CLOCK:
+            thrown = TimeoutError(f"{operation.name} took longer than {left:.3f} s")
+        answer: object = None
+        if fault not in NOT_PERFORMED:
+            try:
+                answer = operation.run()
+                if actor.attempt_id is not None:
+                    self.watch.must_search.pop(actor.attempt_id, None)  # what it has read it will not hear
+            except Violation:
+                raise
+            except Exception as error:  # noqa: BLE001 - the port itself failed; then that is the failure
+                thrown = error if fault is not Fault.CANCELLED_AFTER else thrown
+                fault = Fault.LOST if fault is Fault.LATE_ANSWER else fault
+        if fault in MOVES_CLOCK or isinstance(thrown, TimeoutError):
+            self.clock.advance(left + 0.001)
+        if fault is Fault.IN_FLIGHT:
+            actor.clean = False
+            self._fly(actor, operation)
+            self._speak(actor)
+        if fault is Fault.LATE_ANSWER:
+            return self._go_on(actor, answer, None)
+        return self._go_on(actor, None, thrown)
+
+    def _stop(self, actor: Actor) -> None:
+        """What has died runs nothing more. It is kept, since closing its program would run its clean-up."""
+        actor.pending = None
+        self._dead.append(actor)
+        if actor.life < LIVES:
+            name = actor.name.partition("~")[0]
+            self._start(f"{name}~{actor.life + 1}", actor.life + 1)
+
+    def _fly(self, actor: Actor, operation: Operation) -> None:
+        number = sum(name.startswith(f"{actor.name}^") for name in self.actors) + 1
+        self._enter(Actor(f"{actor.name}^{number}", partial(self._flight, operation), None, 1))
+
+    def _flight(self, operation: Operation) -> Program[None]:
+        """What nobody waits for is performed at some time. The engine gives back what a late search takes."""
+        effect = operation.effect
+        try:
+            yield Operation(f"{operation.name} lands", operation.run, effect=effect)
+        except Exception:  # noqa: BLE001 - nobody waits for the answer, whatever it is
+            return
+        if isinstance(effect, RequestQuote | AwaitQuote):
+            yield Operation("late release", partial(self._release_late, effect.request))
+
+    def _release_late(self, request: QuoteRequest) -> None:
+        self.world.planner.release(request.booking_id, request.attempt_id, timeout=1.0)
+
+    def _go_on(self, actor: Actor, answer: object, thrown: BaseException | None) -> None:
+        """Let an actor have its answer, up to its next operation or its end."""
+        actor.pending = None
+        if actor.program is None:
+            raise RuntimeError(f"{actor.name} has not begun")
+        try:
+            pending = actor.program.send(answer) if thrown is None else actor.program.throw(thrown)
+        except StopIteration as stop:
+            self._ended(actor, stop.value if isinstance(stop.value, Outcome) else None)
+        except _EXPECTED:
+            self._ended(actor, None)
+        except Violation:
+            raise
+        except Exception as error:
+            raise Violation("errors", f"{actor.name} ended with {type(error).__name__}: {error}") from error
+        else:
+            pending.began = self.clock.monotonic()
+            actor.pending = pending
+            if actor.source is not None:
+                late = self.clock.monotonic() > actor.deadline
+                self.watch.asks(actor.attempt_id, pending.effect, late=late)
+
+    def _ended(self, actor: Actor, outcome: Outcome | None) -> None:
+        actor.outcome = outcome
+        if actor.source is not None:
+            self.watch.ended(actor.name, actor.source, actor.attempt_id, outcome, actor.clean)
+
+    # Quiescence.
+
+    def _whole_job(self, booking_id: str) -> Outcome | None:
+        name = f"due{len(self.actors)}"
+        flow = partial(job_attempt, booking_id, policy=self.scenario.policy, trigger="due")
+        return self._whole(Actor(name, lambda: self._told(flow()), Source.JOB, 1))
+
+    def _whole_relay(self) -> None:
+        relay = partial(actors.sending, "relay", self.post.relay, self._hand_over)
+        self._whole(Actor(f"sweep{len(self.actors)}", relay, None, 1))
+
+    def _whole(self, actor: Actor) -> Outcome | None:
+        self._enter(actor)
+        if actor.program is None:
+            self._begin(actor)
+        self._speak(actor)
+        while actor.pending is not None:
+            self._answer(actor, actor.pending)
+        return actor.outcome
+
+    # What happened before what.
+
+    def _next(self, actor: Actor, fault: Fault | None) -> int:
+        operation = actor.pending
+        touches = "" if operation is None else operation.touches
+        before = self._touched.get(touches, 0) if fault is None or fault not in NOT_PERFORMED else 0
+        read = self._clock_read if fault in MOVES_CLOCK else 0
+        return hash((actor.happened, fault, before, self._clock_moved, read))
+
+    def _happen(self, actor: Actor, fault: Fault | None) -> None:
+        actor.happened = self._next(actor, fault)
+        if actor.pending is not None and (fault is None or fault not in NOT_PERFORMED):
+            self._touched[actor.pending.touches] = actor.happened
+        if fault in MOVES_CLOCK:
+            self._clock_moved, self._clock_read = actor.happened, 0
+        else:
+            self._clock_read += actor.happened
+
+
+def replay(scenario: Scenario, choices: Iterable[Choice], backend: Backend | None = None) -> Run:
+    """Tell a schedule again, in memory unless told otherwise.
+
+    A choice that is not possible any more is passed over, so that a part of a schedule is one too; then everybody goes
+    on to the end.
+
+    Raises:
+        Violation: a promise is broken.
+    """
+    run = Run(scenario, MemoryBackend() if backend is None else backend)
+    try:
+        for name, fault in choices:
+            actor = run.actors.get(name)
+            if actor is not None and actor.pending is not None:
+                run.step(actor, fault if fault in actor.pending.faults else None)
+        run.finish()
+    finally:
+        run.abandon()
+    return run
+
+
+def _unless_ended(actor: Actor) -> Actor | None:
+    return None if actor.pending is None else actor
+
+
+def _not_begun() -> object:
+    raise RuntimeError("a flow's first operation is performed before the flow has begun")

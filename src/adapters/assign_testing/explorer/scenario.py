@@ -1,0 +1,179 @@
+"""Who acts, and in what house: what a schedule is a schedule of.
+
+An actor's name is its kind, with a number if there are several: ``job`` and ``job2`` are two jobs for one booking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from assign_core.flows import OnDeadline
+from assign_core.last_result import LastResult, Source
+from assign_core.policy import Policy
+from assign_core.ports import NoHold
+from assign_core.reasons import ReasonCode
+from assign_testing.explorer.world import World
+
+BOOKING: Final = "b"
+"""The booking that everything is about."""
+RIVAL: Final = "c"
+"""Another, which wants the same tables."""
+
+KINDS: Final = {
+    "inline": "the guest's request attempts",
+    "job": "a job attempts",
+    "relay": "the mail relay looks into the outbox once",
+    "modify": "the guest modifies the booking, for two",
+    "cancel": "the guest cancels",
+    "by_hand": "staff confirm the booking by hand, at the large table",
+    "free": "another party cancels, and its table is free",
+    "rival": "another guest's request attempts",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """A situation.
+
+    Attributes:
+        furnish: makes it in an empty world.
+        planner_says: the answer of a planner that is broken; ``None``: it searches.
+        deduplicates: the mail system recognises idempotency keys.
+    """
+
+    name: str
+    furnish: Callable[[World], object]
+    planner_says: NoHold | None = None
+    deduplicates: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """A cast of actors in a house."""
+
+    cast: tuple[str, ...]
+    house: House
+    policy: Policy = field(default_factory=Policy)
+    on_deadline: OnDeadline = "cancel"
+
+    @property
+    def name(self) -> str:
+        handed = "" if self.on_deadline == "cancel" else ", hand over"
+        return f"{{{', '.join(self.cast)}}} in {self.house.name}{handed}"
+
+
+def kind_of(actor: str) -> str:
+    """``job`` for ``job2``, and for ``job2~3``, its third life."""
+    return actor.partition("~")[0].rstrip("0123456789")
+
+
+def _book(world: World, booking_id: str = BOOKING, party: int = 2) -> None:
+    # Near enough for the cutoff to end what nobody else ends, and far enough for every budget to be used.
+    world.book(booking_id, party=party, start_at=world.clock.now() + timedelta(hours=3))
+
+
+def _fill(world: World, *tables: str) -> None:
+    for table in tables:
+        _book(world, f"other-{table}")
+        if not world.seat_by_hand(f"other-{table}", [table]):
+            raise RuntimeError(f"table {table!r} is not free in a new world; the backend's reset() left something")
+
+
+def _free(world: World) -> None:
+    _book(world)
+
+
+def _one_table(world: World) -> None:
+    _book(world)
+    _book(world, RIVAL)
+    _fill(world, "small")
+
+
+def _full(world: World) -> None:
+    _book(world)
+    _fill(world, "small", "large")
+
+
+def _too_large(world: World) -> None:
+    _book(world, party=8)
+
+
+def _refusing(world: World) -> None:
+    _book(world)
+    world.refuse("small")
+
+
+def _stale(world: World) -> None:
+    """An attempt of ten minutes ago found no seats, and nobody kept versions then. There are seats now."""
+    _book(world)
+    old = LastResult(
+        source=Source.JOB,
+        recorded_at=world.clock.now() - timedelta(minutes=10),
+        success=False,
+        reason="No suitable tables available",
+        reason_code=ReasonCode.NO_CAPACITY,
+        attempt_id="old/1",
+        attempt=2,
+    )
+    world.plant(BOOKING, old)
+
+
+FREE: Final = House("a free house", _free)
+KEYED: Final = House("a free house whose mail system knows keys", _free, deduplicates=True)
+ONE_TABLE: Final = House("a house with one table left", _one_table)
+FULL: Final = House("a full house", _full)
+TOO_LARGE: Final = House("a house too small for the party", _too_large)
+REFUSING: Final = House("a house whose confirm refuses the first plan", _refusing)
+BROKEN: Final = House("a house with a broken planner", _free, planner_says=NoHold(reason="fetch failed"))
+STALE: Final = House("a free house with stale evidence", _stale)
+
+HOUSES: Final = {house.name: house for house in (FREE, KEYED, ONE_TABLE, FULL, TOO_LARGE, REFUSING, BROKEN, STALE)}
+
+
+def scenario(
+    *cast: str, house: House | str = FREE, policy: Policy | None = None, on_deadline: OnDeadline = "cancel"
+) -> Scenario:
+    """A cast in a house.
+
+    Raises:
+        ValueError: an actor or a house that is not known, or two actors of one name.
+    """
+    unknown = [actor for actor in cast if kind_of(actor) not in KINDS]
+    if unknown or not cast or len(set(cast)) < len(cast):
+        raise ValueError(f"the cast is {cast}; pass names, each once, of {', '.join(KINDS)}, numbered where doubled")
+    if isinstance(house, str):
+        if house not in HOUSES:
+            raise ValueError(f"no house is called {house!r}; there are {', '.join(HOUSES)}")
+        house = HOUSES[house]
+    return Scenario(cast=cast, house=house, policy=policy or Policy(), on_deadline=on_deadline)
+
+
+EXHAUSTIVE: Final = (
+    scenario("inline", "job", "relay"),
+    scenario("job", "job2", "relay"),
+    scenario("inline", "modify", "job", "relay"),
+)
+"""Every schedule of these, up to two preemptions and one fault."""
+
+
+def _random() -> Iterable[Scenario]:
+    yield from EXHAUSTIVE
+    yield scenario("inline", "job", "relay", "by_hand")
+    yield scenario("inline", "job", "relay", "relay2", house=KEYED)
+    yield scenario("inline", "rival", "job", "relay", house=ONE_TABLE)
+    yield scenario("inline", "job", "free", "relay", house=FULL)
+    yield scenario("inline", "modify", "job", "relay", house=TOO_LARGE)
+    yield scenario("inline", "job", "job2", "relay", house=REFUSING)
+    yield scenario("inline", "job", "job2", house=BROKEN)
+    yield scenario("inline", "job", "relay", house=STALE)
+    yield scenario("inline", "job", "cancel", "relay")
+    yield scenario("inline", "job", "modify", "by_hand", "relay")
+    yield scenario("inline", "job", "relay", on_deadline="hand_over")
+    yield scenario("inline", "job", "modify", "relay", house=KEYED, on_deadline="hand_over")
+
+
+RANDOM: Final = tuple(_random())
+"""What random schedules are drawn from."""

@@ -1,0 +1,224 @@
+"""The promises, as they can be judged from outside while a schedule runs.
+
+The watch sees every effect that was performed, with its answer, and what an actor ended with. It believes no flow: what
+is true is what the world's own tables say. Each check names the promise of DESIGN.md that it holds to.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final
+
+from assign_core.booking import OPEN, SEATED, Booking
+from assign_core.effects import Acquire, CloseAttempt, Confirm, Effect, Emit
+from assign_core.events import EventName
+from assign_core.last_result import LastResult, Source
+from assign_core.outcome import Outcome, Verdict
+from assign_core.policy import Policy
+from assign_core.ports import Acquired, Confirmation, Confirmed, EmailKind, QuoteRequest
+from assign_testing.explorer.actors import Handing
+from assign_testing.explorer.world import World
+
+GUEST: Final = frozenset({EmailKind.CONFIRMATION, EmailKind.MODIFICATION})
+
+
+class Violation(AssertionError):
+    """A promise was broken. ``promise`` is its name, the same for every way of breaking it."""
+
+    def __init__(self, promise: str, how: str) -> None:
+        super().__init__(f"{promise}: {how}")
+        self.promise = promise
+        self.how = how
+
+
+@dataclass(slots=True)
+class Watch:
+    """What one schedule has done so far."""
+
+    world: World
+    policy: Policy
+    deduplicates: bool
+    asked: dict[str, QuoteRequest] = field(default_factory=dict)
+    """The first request of each attempt, in order."""
+    sources: dict[str, Source] = field(default_factory=dict)
+    """Whose attempt it is, in the order in which they asked for the lease."""
+    recorded: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+    committed: set[str] = field(default_factory=set)
+    found_lost: set[str] = field(default_factory=set)
+    handed: Counter[str] = field(default_factory=Counter)
+    """Hand-overs to the mail system, accepted or not known, by key."""
+    accepted: set[str] = field(default_factory=set)
+    seated: set[tuple[str, int]] = field(default_factory=set)
+    """Bookings, and the revision, that were confirmed at some time."""
+    by_hand: set[tuple[str, int]] = field(default_factory=set)
+    looked_at: set[tuple[str, int]] = field(default_factory=set)
+    summaries: Counter[str] = field(default_factory=Counter)
+    must_search: dict[str, str] = field(default_factory=dict)
+    """Attempts that nothing entitles not to search, and why."""
+
+    # What happens.
+
+    def performed(self, effect: Effect[Any], answer: object) -> None:
+        """An effect of a flow was performed, whether or not the flow hears the answer."""
+        match effect:
+            case Acquire():
+                self.sources[effect.lease.attempt_id] = effect.lease.source
+                if isinstance(answer, Acquired):
+                    self._acquired(effect.lease.attempt_id, answer)
+            case Confirm() if isinstance(answer, Confirmed):
+                self._confirmed(effect.confirmation, answer)
+            case CloseAttempt():
+                self.closed.add(effect.entry.attempt_id)
+                if effect.entry.result is not None and effect.entry.result.attempt_id is not None:
+                    self.recorded.add(effect.entry.result.attempt_id)
+            case _:
+                pass
+
+    def _acquired(self, attempt_id: str, found: Acquired) -> None:
+        booking, last = found.booking, found.last
+        self.looked_at.add((booking.id, booking.revision))
+        if found.lost is not None:
+            self.found_lost.add(found.lost.attempt_id)
+        elif isinstance(last, LastResult) and booking.status in OPEN:
+            why = self._no_evidence(booking, last)
+            if why is not None:
+                self.must_search[attempt_id] = why
+
+    def _no_evidence(self, booking: Booking, last: LastResult) -> str | None:
+        """Why ``last`` entitles nobody to search less; ``None`` if it may."""
+        now, policy = self.world.clock.now(), self.policy
+        if booking.start_at is not None and booking.start_at - now <= policy.cutoff:
+            return None
+        if last.revision < booking.revision:
+            return f"its evidence is of revision {last.revision}, the booking's is {booking.revision}"
+        age = now - last.recorded_at
+        version, seen = booking.capacity_version, last.capacity_version
+        unproven = version is None or seen is None or version > seen
+        if age > policy.freshness and unproven and last.attempt < policy.max_attempts:
+            return f"its evidence is {age} old, and no version proves it"
+        return None
+
+    def asks(self, attempt_id: str | None, effect: Effect[Any] | None, *, late: bool) -> None:
+        """A flow asks for its next effect; ``late``: its deadline has passed."""
+        if late and isinstance(effect, Confirm):
+            raise Violation("P2 deadline", f"attempt {attempt_id} confirms although its time is up")
+        if attempt_id is None:
+            return
+        why = self.must_search.pop(attempt_id, None)
+        if why is not None and not late and isinstance(effect, CloseAttempt):
+            raise Violation("P5 evidence", f"attempt {attempt_id} does not search although {why}")
+
+    def asked_for(self, request: QuoteRequest) -> None:
+        """The planner was called."""
+        if request.attempt_id in self.asked:
+            return
+        self.asked[request.attempt_id] = request
+        if self.sources.get(request.attempt_id) is not Source.JOB:
+            return
+        key = request.booking_id, request.revision
+        jobs = sum(
+            (one.booking_id, one.revision) == key and self.sources.get(one.attempt_id) is Source.JOB
+            for one in self.asked.values()
+        )
+        allowed = min(self.policy.max_attempts + self.world.changes(), self.policy.attempt_cap)
+        if jobs > allowed:
+            raise Violation("P6 budget", f"{jobs} jobs have searched for {key[0]!r}, revision {key[1]}; {allowed} may")
+
+    def _confirmed(self, confirmation: Confirmation, answer: Confirmed) -> None:
+        attempt_id = confirmation.attempt_id
+        if answer.attempt_id != attempt_id or attempt_id in self.committed:
+            return
+        if attempt_id in self.closed:
+            raise Violation("P2 deadline", f"attempt {attempt_id} was closed, and then its confirm was committed")
+        self.committed.add(attempt_id)
+        self.recorded.add(attempt_id)
+        self.seated.add((confirmation.booking_id, confirmation.revision))
+        self.check_tables()
+
+    def seated_by_hand(self, booking_id: str) -> None:
+        revision = self.world.look(booking_id).revision
+        self.seated.add((booking_id, revision))
+        self.by_hand.add((booking_id, revision))
+        self.check_tables()
+
+    def hand_over(self, handing: Handing) -> None:
+        """The mail system is given an e-mail."""
+        email, key = handing.email, handing.key
+        if key not in self.world.ledger():
+            raise Violation("P4 mail", f"{key} is sent, and nobody has claimed it")
+        if email.kind in GUEST and (email.booking_id, email.revision) not in self.seated:
+            raise Violation("P4 mail", f"{key} is sent, and revision {email.revision} was never confirmed")
+        self.handed[key] += 1
+        self.accepted.add(key)
+        if self.handed[key] > 1 and not self.deduplicates:
+            raise Violation("P4 mail", f"{key} is handed over twice to a mail system that knows no keys")
+
+    def heard(self, actor: str, effect: Emit) -> None:
+        self.summaries[actor] += sum(event.name is EventName.SUMMARY for event in effect.events)
+
+    # How an actor ends.
+
+    def ended(self, actor: str, source: Source, attempt_id: str | None, outcome: Outcome | None, clean: bool) -> None:
+        """A flow has ended by itself. ``clean``: nothing went wrong with its clean-up."""
+        if clean and attempt_id is not None:
+            if attempt_id in self.asked and attempt_id not in self.recorded:
+                raise Violation("P1 record", f"attempt {attempt_id} called the planner, ended, and recorded nothing")
+            if attempt_id in self.world.holds().values():
+                raise Violation("P3 holds", f"attempt {attempt_id} has ended and keeps a hold")
+        if outcome is None:
+            return
+        ends = outcome.verdict is not Verdict.WAIT or outcome.parked
+        wanted = 1 if ends and source is Source.JOB else 0
+        if self.summaries[actor] != wanted:
+            raise Violation(
+                "summary", f"{actor} has {self.summaries[actor]} summaries, not {wanted}: {outcome.verdict}"
+            )
+        if outcome.verdict is Verdict.CONFIRMED and outcome.attempt_id not in self.committed:
+            raise Violation("P2 truth", f"{actor} says confirmed, and attempt {outcome.attempt_id} was not committed")
+        if outcome.verdict is Verdict.ALREADY_CONFIRMED and all(one != outcome.booking_id for one, _ in self.seated):
+            raise Violation("P2 truth", f"{actor} says already confirmed, and the booking never was")
+
+    # When all have ended.
+
+    def at_rest(self) -> None:
+        """After a schedule, before anything is restarted or expires."""
+        self.check_tables()
+        leased = {self.world.look(booking_id).leased_to for booking_id in self.world.bookings()}
+        for attempt_id in self.asked:
+            if attempt_id not in self.recorded and attempt_id not in leased and attempt_id not in self.found_lost:
+                raise Violation("P1 record", f"attempt {attempt_id} called the planner and left nothing that tells")
+        for booking_id in self.world.bookings():
+            self._check_result(booking_id)
+
+    def _check_result(self, booking_id: str) -> None:
+        seen = self.world.look(booking_id)
+        last = seen.last
+        if isinstance(last, LastResult) and last.email_sent:
+            key = f"{booking_id}:{EmailKind.of(last.revision).value}:{last.revision}"
+            if key not in self.accepted:
+                raise Violation("P4 flag", f"the flag of {booking_id!r} says sent, and no mail system accepted {key}")
+        if seen.status in SEATED and seen.seated_by is not None:
+            told = isinstance(last, LastResult) and last.revision == seen.revision and last.success
+            if not told:
+                raise Violation("P2 truth", f"{booking_id!r} is seated by {seen.seated_by}, and its result says {last}")
+
+    def check_tables(self) -> None:
+        pairs = self.world.double_booked()
+        if pairs:
+            raise Violation("P7 tables", f"a table belongs to two: {pairs}")
+
+    def attempts(self, booking_id: str, revision: int) -> list[str]:
+        """The attempts that called the planner for a revision, in the order in which they took the lease."""
+        asked = {
+            attempt_id
+            for attempt_id, request in self.asked.items()
+            if (request.booking_id, request.revision) == (booking_id, revision)
+        }
+        return [attempt_id for attempt_id in self.sources if attempt_id in asked]
+
+
+SOON: Final = timedelta(minutes=10)
+"""A booking whose next look is farther off than this is parked."""
