@@ -1,0 +1,139 @@
+"""The generated parts of the documentation: written from the code, and known to be out of date when they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from assign_cli.readme import PARTS, decision_table, events_table, policy_table, readme, rewrite
+from assign_core import CATALOGUE, RULES, Policy
+
+Write = Callable[..., Path]
+
+ROOT = Path(__file__).resolve().parents[2]
+END = "<!-- end generated -->"
+
+
+def begin(part: str) -> str:
+    return f"<!-- generated: {part} -->"
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(readme, [str(each) for each in arguments])
+
+
+def cells(table: str) -> list[list[str]]:
+    """The body of a Markdown table whose cells hold no escaped bars."""
+    lines = table.splitlines()
+    assert set(lines[1]) == set("| -")
+    assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
+    return [line[2:-2].split(" | ") for line in lines[2:]]
+
+
+def test_the_decision_table_has_a_row_for_each_rule() -> None:
+    rows = cells(decision_table())
+    assert [row[0] for row in rows] == [str(number) for number in range(1, len(RULES) + 1)]
+    assert [row[1].replace("`", "").split(" / ") for row in rows] == [list(rule.names) for rule in RULES]
+    assert [row[2:] for row in rows] == [[rule.when, rule.then] for rule in RULES]
+
+
+def test_the_policy_table_has_a_row_for_each_setting_with_its_default_told_once() -> None:
+    rows = {row[0]: row[1:] for row in cells(policy_table())}
+    assert list(rows) == [f"`{field.name}`" for field in fields(Policy)]
+    assert rows["`retries`"] == ["3", "Job attempts after the first, while nothing is news; count."]
+    assert rows["`delays`"][0] == "5 s, 15 s, 45 s"
+    assert rows["`jitter`"][0] == "0.2"
+    assert rows["`freshness`"] == ["5 min", "How long evidence counts, inclusive."]
+    assert rows["`inline_deadline`"][0] == "1.8 s"
+    assert rows["`strategy`"][0] == "the planner's own"
+    assert rows["`relax_after_timeout`"][0] == "off"
+    for _, meaning in rows.values():
+        assert "efault" not in meaning
+        assert meaning[0].isupper()
+        assert meaning.endswith(".")
+        assert ".." not in meaning
+
+
+def test_the_events_table_has_a_row_for_each_event() -> None:
+    rows = cells(events_table())
+    assert [row[0] for row in rows] == [f"`{name.value}`" for name in CATALOGUE]
+    for row, spec in zip(rows, CATALOGUE.values(), strict=True):
+        assert row[1:3] == [spec.severity.value, spec.meaning]
+        assert row[3].replace("`", "").split(", ") == list(spec.keys)
+
+
+def test_it_writes_what_is_marked_and_nothing_else(write: Write) -> None:
+    text = "# Title\n\n" + "".join(f"{begin(part)}\nold\n{END}\nkept after {part}\n" for part in PARTS) + "no newline"
+    path = write("README.md", text)
+    checked = call(path, "--check")
+    assert checked.exit_code == 1
+    for part in PARTS:
+        assert part in checked.stderr
+    assert path.read_text() == text
+
+    assert call(path).exit_code == 0
+    expected = "# Title\n\n" + "".join(
+        f"{begin(part)}\n\n{table()}\n\n{END}\nkept after {part}\n" for part, table in PARTS.items()
+    )
+    assert path.read_text() == expected + "no newline"
+    assert call(path, "--check").exit_code == 0
+    assert call(path).stdout == f"{path}: up to date\n"
+
+
+def test_the_check_names_the_part_that_has_drifted_and_the_remedy(write: Write) -> None:
+    path = write("README.md", "".join(f"{begin(part)}\n{END}\n" for part in PARTS))
+    call(path)
+    path.write_text(path.read_text().replace("How long evidence counts", "For how long evidence counts"))
+    result = call(path, "--check")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "policy-table out of date; run python -m assign_cli.readme" in result.stderr
+    assert "decision-table" not in result.stderr
+
+
+def test_lines_keep_their_ends(write: Write) -> None:
+    path = write("README.md", f"a\r\n{begin('policy-table')}\r\n{END}\r\nb\r\n".encode())
+    call(path)
+    content = path.read_bytes()
+    assert content.count(b"\n") == content.count(b"\r\n") > 10
+    assert call(path, "--check").exit_code == 0
+
+
+def test_a_document_without_markers_is_left_alone(write: Write) -> None:
+    path = write("README.md", "# Title, and a --> here\n")
+    assert call(path).exit_code == 0
+    assert path.read_text() == "# Title, and a --> here\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (f"x\n{begin('decision-tabel')}\n{END}\n", "line 2 names an unknown part 'decision-tabel'; the parts are"),
+        (f"{begin('policy-table')}\n", "part 'policy-table' is not closed"),
+        (f"{END}\n", "line 1 says"),
+        (f"{begin('policy-table')}\n{begin('events-table')}\n{END}\n", "part 'policy-table' is still open"),
+    ],
+)
+def test_a_marker_that_cannot_be_meant_is_refused_and_nothing_written(write: Write, text: str, named: str) -> None:
+    path = write("README.md", text)
+    result = call(path)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert len(result.stderr.splitlines()) == 1
+    assert named in result.stderr
+    assert "README.md" in result.stderr
+    assert path.read_text() == text
+
+
+def test_a_document_that_cannot_be_read_is_refused(tmp_path: Path, write: Write) -> None:
+    assert call(tmp_path / "gone.md").exit_code == 2
+    assert call("-").exit_code == 2
+    assert call(write("README.md", b"\xff")).exit_code == 2
+
+
+def test_the_projects_own_readme_has_not_drifted() -> None:
+    document = (ROOT / "README.md").read_bytes().decode()
+    assert document.count("<!-- generated:") == 3
+    assert rewrite(document)[1] == [], "run make docs"

@@ -1,0 +1,183 @@
+"""Mutation testing of the core: change one thing at a time, and see whether a test minds.
+
+    python tests/mutation/run.py                       # the whole core
+    python tests/mutation/run.py decision rules case   # some of its modules
+
+It works on a copy in a temporary directory, so the tree is left as it is and may be edited meanwhile. mutmut makes the
+mutants and runs, for each, the tests that reach its function, in a process forked after everything was imported. The
+values and the decision have to be held by ``tests/core`` alone, the flows and what performs them by ``tests/flows``:
+whoever reads one of those folders reads the whole specification of its part. A function that only an import calls (it
+fills a table) has had its effect by then, so what survives there is tried again in a process of its own. mutmut changes
+the bodies of functions: what stands in tables and class bodies is not mutated, and what decorators wrap is left alone.
+
+What survives has to be on the list of :mod:`tests.mutation.survivors`, and what is on the list has to survive; else it
+ends with 1. So it does below ``LEAST`` of all mutants killed. Needs the extra ``mutation``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from tests.mutation.survivors import Mutant, disagreements, listed  # noqa: E402 - started as a script, by its path
+
+COPIED: Final = ("src", "tests", "migrations", "pyproject.toml", "README.md", "LICENSE")
+LEAST: Final = 0.95
+TOLD_BY_FLOWS: Final = (
+    "async_engine",
+    "closing",
+    "drive",
+    "engine",
+    "flows",
+    "narration",
+    "notebook",
+    "performing",
+)
+"""The modules that the flows' tests hold; ``tests/core`` holds the others."""
+FIRST: Final = ("tests/core/test_core_reasons.py", "tests/core/test_core_decision.py", "tests/core")
+"""Most of what an import does fills the table of reasons or that of rules."""
+CALLED_BY_IMPORT: Final = """
+import sys
+called = set()
+def note(frame, event, _):
+    if event == "call" and frame.f_globals.get("__name__", "").startswith("assign_core"):
+        called.add(frame.f_globals["__name__"] + "." + frame.f_code.co_qualname)
+sys.setprofile(note)
+import assign_core
+sys.setprofile(None)
+print(*sorted(name for name in called if "<" not in name))
+"""
+"""Prints the functions of the core that are called while it is imported."""
+
+
+def modules() -> list[str]:
+    """All of the core's."""
+    return sorted(path.stem for path in (ROOT / "src" / "assign_core").glob("[a-z]*.py"))
+
+
+def copy_to(folder: Path, tests: str) -> None:
+    """The tree, with the tests that are to mind."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", ".hypothesis"))
+        else:
+            shutil.copy(source, folder / name)
+    project = folder / "pyproject.toml"
+    chosen = f'pytest_add_cli_args_test_selection = ["{tests}"]'
+    lines = project.read_text(encoding="utf-8").splitlines()
+    ours = [number for number, line in enumerate(lines) if line.startswith("pytest_add_cli_args_test_selection")]
+    if len(ours) != 1:
+        raise SystemExit("pyproject.toml names the tests for mutmut in no line, or in several; it takes one")
+    lines[ours[0]] = chosen
+    project.write_text("\n".join(lines), encoding="utf-8")
+
+
+def results(folder: Path) -> dict[str, int]:
+    """The exit code of the tests for each mutant that was tried; 0: no test minded."""
+    found: dict[str, int | None] = {}
+    for path in sorted(folder.glob("mutants/src/assign_core/*.meta")):
+        found |= json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
+    return {name: code for name, code in found.items() if code is not None}
+
+
+def function_of(mutant: str) -> str:
+    """``assign_core.reasons.x__code__mutmut_1`` is a mutant of ``assign_core.reasons._code``."""
+    return mutant.rpartition("__mutmut_")[0].replace(".x_", ".", 1).replace(".xǁ", ".", 1).replace("ǁ", ".")
+
+
+def described(folder: Path, name: str) -> Mutant:
+    """What a mutant changes."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "mutmut", "show", name], cwd=folder, capture_output=True, text=True, check=True
+    )
+    lines = [line for line in shown.stdout.splitlines() if line[:1] in {"+", "-"} and line[:3] not in {"+++", "---"}]
+    removed, added = ([line[1:].strip() for line in lines if line[0] == sign] for sign in "-+")
+    # A statement of several lines is shown whole; the line that differs tells more.
+    pairs = [pair for pair in difflib.ndiff(removed, added) if pair[0] in "-+"]
+    was, now = (" ".join(pair[2:].strip() for pair in pairs if pair[0] == sign) for sign in "-+")
+    return Mutant(function_of(name), was, now)
+
+
+def surroundings(folder: Path) -> dict[str, str]:
+    """Where nothing is imported but the copy, and no example is made smaller or kept."""
+    sources = os.pathsep.join(str(folder / "mutants" / "src" / name) for name in (".", "adapters"))
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": sources, "ASSIGN_CORE_MUTATING": "1"}
+
+
+def minded_afresh(folder: Path, mutant: str) -> bool:
+    """Whether a test fails when the core is imported with the mutant in it."""
+    options = ("-x", "-q", "-p", "no:cacheprovider", "--ignore=tests/core/test_core_purity.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *FIRST],
+        cwd=folder / "mutants",
+        env={**surroundings(folder), "MUTANT_UNDER_TEST": mutant},
+        capture_output=True,
+        check=False,
+    )
+    return done.returncode != 0
+
+
+def called_by_import() -> set[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED_BY_IMPORT], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(done.stdout.split())
+
+
+def mutate(tests: str, wanted: Sequence[str], children: int) -> tuple[int, list[Mutant]]:
+    """How many mutants some modules have, and those that survive the tests of one folder."""
+    with tempfile.TemporaryDirectory(prefix="mutation-") as name:
+        folder = Path(name)
+        copy_to(folder, tests)
+        patterns = [f"assign_core.{module}.*" for module in wanted]
+        command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(children), *patterns]
+        subprocess.run(command, cwd=folder, env=surroundings(folder), check=True)
+        tried = results(folder)
+        alive = [mutant for mutant, code in tried.items() if code == 0]
+        called = called_by_import()
+        unsure = [mutant for mutant in alive if function_of(mutant) in called]
+        if unsure and minded_afresh(folder, ""):
+            raise SystemExit("tests/core fail in a process of their own without any mutant; make them pass first")
+        killed = {mutant for mutant in unsure if minded_afresh(folder, mutant)}
+        return len(tried), [described(folder, mutant) for mutant in alive if mutant not in killed]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Mutation testing of assign_core.")
+    parser.add_argument("modules", nargs="*", help="modules of the core; all of them unless given")
+    parser.add_argument("--children", type=int, default=os.cpu_count() or 1, help="mutants tried at once")
+    options = parser.parse_args()
+    wanted = options.modules or modules()
+    if unknown := set(wanted) - set(modules()):
+        parser.error(f"no module {', '.join(sorted(unknown))}; the core has {', '.join(modules())}")
+    reasons = listed()
+    tried, survived = 0, list[Mutant]()
+    for tests, told in (("tests/flows", True), ("tests/core", False)):
+        mine = [module for module in wanted if (module in TOLD_BY_FLOWS) is told]
+        if mine:
+            found = mutate(tests, mine, options.children)
+            tried, survived = tried + found[0], survived + found[1]
+    score = 1 - len(survived) / max(1, tried)
+    said = disagreements(reasons, survived, wanted)
+    if score < LEAST:
+        said.append(f"the score is below {LEAST:.0%}")
+    said.append(f"{tried - len(survived)} of {tried} mutants killed: {score:.1%}; {len(survived)} survive")
+    print("", *said, sep="\n")  # noqa: T201 - the report is what this is for
+    return len(said) > 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
