@@ -84,12 +84,13 @@ def walk(flow: Flow[T], clock: Clock, grace: float) -> Steps[T]:
                 left = grace_end - now
             if effect.own_time is not None:
                 left = effect.own_time
-            if left <= 0 and not isinstance(effect, ContinueInBackground):
+            if left <= 0 and not effect.though_late:
                 raise DeadlineExceeded(effect)
-            resume = partial(flow.send, (yield Step(effect, left)))
+            resume = partial(flow.send, (yield Step(effect, max(left, 0.0))))
             if isinstance(effect, ContinueInBackground):
-                # Not before: where the host has no background, the request still has only its own time.
-                deadline, grace_end = clock.monotonic() + effect.seconds, None
+                # Not before: where the host has no background, the request still has only its own time. From the
+                # deadline, not from now: a process that slept here would otherwise outlive the lease it goes on under.
+                deadline, grace_end = deadline + effect.seconds, None
         except GeneratorExit:
             flow.close()
             raise

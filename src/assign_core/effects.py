@@ -44,6 +44,8 @@ class Effect(Generic[R]):
     """Performed although time is up."""
     own_time: ClassVar[float | None] = None
     """Seconds that it has whatever the deadline says; ``None``: what is left."""
+    though_late: ClassVar[bool] = False
+    """Performed although nothing is left, because whoever performs it leaves nothing behind then."""
 
     def __await__(self) -> Generator[Effect[Any], R, R]:
         return (yield self)
@@ -143,8 +145,9 @@ class RequestQuote(Effect[Quote | Unfinished]):
 
 @dataclass(frozen=True, slots=True)
 class AwaitQuote(Effect[Quote]):
-    """Wait for a search that was left unfinished."""
+    """Wait for a search that was left unfinished; when no time is left, abandon it."""
 
+    though_late: ClassVar[bool] = True
     unfinished: Unfinished
     request: QuoteRequest
 
@@ -160,8 +163,9 @@ class AbandonQuote(Effect[None]):
 
 @dataclass(frozen=True, slots=True)
 class ContinueInBackground(Effect[None], Generic[T]):
-    """Give the caller ``answer`` now. The flow goes on in the host's background, with a new deadline."""
+    """Give the caller ``answer`` now. The flow goes on in the host's background, its deadline ``seconds`` later."""
 
+    though_late: ClassVar[bool] = True
     answer: T
     seconds: float
 

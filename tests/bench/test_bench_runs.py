@@ -116,5 +116,5 @@ def test_what_one_run_loses_the_other_gains(name: str, policy: str) -> None:
 
 
 def test_runs_of_other_bookings_are_not_compared() -> None:
-    with pytest.raises(ValueError, match="run on other bookings; compare the same workload"):
+    with pytest.raises(ValueError, match="not run on the same bookings; compare the same workload"):
         versus(ended("quiet", "ours"), ended("busy", BASELINE))

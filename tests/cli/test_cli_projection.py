@@ -38,13 +38,14 @@ def failure(reason: str | None, duration: float = 10) -> RecordedAttempt:
         # One more plan; 5 s from the start of a search of 10 s have long passed.
         ("Table 7 is not adjacent to the selected set", 10, [0]),
         ("Table 7 is not adjacent to the selected set", 2, [3]),
-        # Two more: at once, then 15 s after the start of that.
-        ("INLINE_TIMEOUT", 10, [0, 15]),
+        # A job's own timeout is put off until stale, once, as a capacity failure is.
+        ("INLINE_TIMEOUT", 10, [300]),
         # The full budget: at once, 15 s after that began, 45 s after that began.
         ("fetch failed", 10, [0, 15, 60]),
         ("Hold conflicts prevented all candidates", 10, [0, 15, 60]),
         ("Hold conflicts prevented all candidates", 200, [0, 200, 400]),
         ("fetch failed", 0, [5, 20, 65]),
+        # Two more: at once, then 15 s after the start of that.
         (None, 10, [0, 15]),
     ],
 )

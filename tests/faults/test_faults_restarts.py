@@ -65,17 +65,20 @@ def away(error: BaseException) -> bool:
 def work(dsn: str, folder: Path, elapsed: Any, skew: float, steps: Any, test: Connection) -> None:
     """In the worker: serve, until told to stop; then say what was met that no host should meet."""
     post = JournalPost(folder / "post")
-    app = App.over(engine_for(dsn), SharedClock(elapsed, skew), post, folder, source="job")
-    engine, relay = app.engine(), PostgresMailer(app.outbox, post)
+    database, clock = engine_for(dsn), SharedClock(elapsed, skew)
+    # One process; two, so that the journal knows who called the planner.
+    web = App.over(database, clock, post, folder, source="inline")
+    jobs = App.over(database, clock, post, folder, source="job")
+    served, engine, relay = web.engine(), jobs.engine(), PostgresMailer(jobs.outbox, post)
 
     def guests() -> Sequence[Outcome]:
-        with app.database.connect() as connection:
+        with database.connect() as connection:
             ids = connection.scalars(text(_NEW), {"worker": str(skew)}).all()
-        return [engine.inline(each) for each in ids]
+        return [served.inline(each) for each in ids]
 
     met: list[str] = []
     while not test.poll():
-        for step in (guests, engine.run_due, relay.relay, app.buffer.flush):
+        for step in (guests, engine.run_due, relay.relay, web.buffer.flush, jobs.buffer.flush):
             try:
                 step()
             except Exception as error:  # noqa: BLE001 - told at the end, unless the database was away
@@ -83,7 +86,8 @@ def work(dsn: str, folder: Path, elapsed: Any, skew: float, steps: Any, test: Co
                     met.append("".join(traceback.format_exception(error)))
             with steps.get_lock():
                 steps.value += 1
-    app.buffer.close()
+    web.buffer.close()
+    jobs.buffer.close()
     test.send(met)
 
 

@@ -9,9 +9,16 @@ import pytest
 from tests.flows.conftest import World
 from tests.flows.test_flows_ports import Answers, engine_with
 
-from assign_core import InvalidValue, Policy, ReasonCode, Strategy, Verdict
-from assign_core.drive import walk
-from assign_core.effects import Acquire, CloseAttempt, ContinueInBackground, RequestQuote, Unfinished
+from assign_core import InvalidValue, Outcome, Policy, ReasonCode, Strategy, Verdict
+from assign_core.drive import Step, Steps, walk
+from assign_core.effects import (
+    Acquire,
+    AwaitQuote,
+    CloseAttempt,
+    ContinueInBackground,
+    RequestQuote,
+    Unfinished,
+)
 from assign_core.events import EventName
 from assign_core.flows import inline_attempt
 from assign_core.ports import Hold, NoHold, Plan
@@ -104,9 +111,8 @@ def test_a_guest_seated_by_hand_is_written_to_once_the_dead_attempts_lease_has_e
     assert exited.context["suppressEmail"] is False
 
 
-def test_a_refused_hand_over_leaves_the_request_its_own_grace_only() -> None:
-    world = World()
-    world.book()
+def handing_over(world: World, slept: timedelta = timedelta()) -> tuple[Steps[Outcome], Step, Acquire]:
+    """An inline attempt whose search outlives the deadline, up to its hand-over. Before that its process sleeps."""
     policy = world.policy
     steps = walk(
         inline_attempt("b", policy=policy, trigger="creation", on_deadline="hand_over"),
@@ -114,11 +120,20 @@ def test_a_refused_hand_over_leaves_the_request_its_own_grace_only() -> None:
         policy.grace.total_seconds(),
     )
     step = next(steps)
+    acquire = step.effect
+    assert isinstance(acquire, Acquire)
     while not isinstance(step.effect, RequestQuote):
         step = steps.send(world.perform(step.effect, step.left))
-    world.advance(policy.inline_deadline.total_seconds())
+    world.advance((policy.inline_deadline + slept).total_seconds())
     step = steps.send(Unfinished(None))
     assert isinstance(step.effect, ContinueInBackground)
+    return steps, step, acquire
+
+
+def test_a_refused_hand_over_leaves_the_request_its_own_grace_only() -> None:
+    world = World()
+    world.book()
+    steps, step, _ = handing_over(world)
     step = steps.throw(RuntimeError("can't start new thread"))
     lefts = []
     while True:
@@ -126,7 +141,18 @@ def test_a_refused_hand_over_leaves_the_request_its_own_grace_only() -> None:
         if isinstance(step.effect, CloseAttempt | Acquire):
             break
         step = steps.send(None)
-    assert max(lefts) <= policy.grace.total_seconds()
+    assert max(lefts) <= world.policy.grace.total_seconds()
+    steps.close()
+
+
+@pytest.mark.parametrize("slept", [timedelta(), timedelta(seconds=140), timedelta(hours=1)], ids=str)
+def test_an_attempt_that_is_handed_over_ends_before_its_lease_however_long_its_process_slept(slept: timedelta) -> None:
+    world = World()
+    world.book()
+    steps, _, acquire = handing_over(world, slept)
+    step = steps.send(None)
+    assert isinstance(step.effect, AwaitQuote), "or nobody would give back what the search takes"
+    assert step.left == 0 or world.now + timedelta(seconds=step.left) <= acquire.lease.expires_at
     steps.close()
 
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from assign_core.booking import OPEN, SEATED, Booking, EmailState
 from assign_core.last_result import EmailVariant, LastResult, Source, Unreadable, record
-from assign_core.outbox import EmailRefused, Step, Transport, next_step
+from assign_core.outbox import EmailNotSent, EmailRefused, Step, Transport, next_step
 from assign_core.ports import (
     Acquired,
     Busy,
@@ -326,6 +326,8 @@ class SqliteMailer:
             self._transport.send(email, idempotency_key=email.key, timeout=timeout)
         except EmailRefused:
             return self._settle(email, EmailState.FAILED)
+        except EmailNotSent:
+            return self._settle(email, EmailState.CLAIMED)
         except BaseException:
             self._settle(email, EmailState.UNKNOWN)
             raise
