@@ -10,10 +10,13 @@ from assign_core.booking import Booking
 from assign_core.decision import RULES, Action, Decision
 from assign_core.evidence import USABLE, Evidence
 from assign_core.last_result import LastResult, Unreadable
+from assign_core.rules import MODIFIERS
 
 _OPEN_ACTIONS: Final = frozenset({Action.ATTEMPT, Action.WAIT, Action.GIVE_UP})
 """What is decided for a booking whose row shows no table."""
-_RULE_OF: Final = {name: rule for rule in RULES for name in rule.names}
+_WORDS_OF: Final = {name: (rule.when, rule.then) for rule in RULES for name in rule.names} | {
+    modifier.name: (modifier.when, modifier.then) for modifier in MODIFIERS
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,8 @@ def explain(
     if decision.suppress_email:
         lines.append("The guest has been written to about this revision: no further confirmation.")
     for name in decision.rules:
-        rule = _RULE_OF.get(name)
-        if rule is not None:
-            lines.append(f"Rule {name}: {_plain(rule.when)} Then {_plain(rule.then)}")
-        else:
-            lines.append(f"Rule {name}.")
+        when, then = map(_plain, _WORDS_OF[name])
+        lines.append(f"Rule {name}: {when} Then {then if then.endswith('.') else then + '.'}")
     return tuple(lines)
 
 
@@ -92,13 +92,25 @@ def _known(last: LastResult | Unreadable | None, decision: Decision, now: dateti
         # Of a success no version says anything: the row shows it.
         Evidence.REVALIDATED: "fresh" if last.success else "still true, because nothing has become free since",
         Evidence.STALE: "stale",
-        Evidence.FUTURE: "from the future, so it is ignored",
-        Evidence.OLDER_REVISION: "about an older revision, so it is ignored",
+        Evidence.FUTURE: f"from the future, so {_ignored(decision)}",
+        Evidence.OLDER_REVISION: f"about an older revision, so {_ignored(decision)}",
         Evidence.ABSENT: "absent",
         Evidence.UNREADABLE: "unreadable",
     }[decision.evidence]
     kind = f" ({decision.reason_code}, {decision.failure_class})" if decision.reason_code else ""
     return f"The last {last.source} attempt, {when}, {said}{kind}; this is {worth}."
+
+
+def _ignored(decision: Decision) -> str:
+    """A finding may count for nothing, and the attempts that led to it count all the same."""
+    used = decision.attempts_used
+    if not used:
+        return "it is ignored"
+    return (
+        f"its finding is ignored; its {used} attempts count"
+        if used > 1
+        else "its finding is ignored; its attempt counts"
+    )
 
 
 def _action(decision: Decision, now: datetime) -> str:

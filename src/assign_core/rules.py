@@ -18,6 +18,7 @@ from typing import Final
 
 from assign_core.case import (
     ATTEMPT,
+    BUDGET_USED_UP,
     EMAIL_ON_RECORD,
     GIVE_UP,
     ONE_TICK,
@@ -199,8 +200,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         names=("already_confirmed",),
         when="The status is confirmed or checked in.",
-        then="`ensure_email`. Suppressed (`email_on_record`) when the ledger, or the e-mail flag of this revision and "
-        "variant, says that the guest has been written to. The flag does not go stale.",
+        then="`ensure_email`",
         answer=_seated,
         standing=Standing.SEATED,
     ),
@@ -287,7 +287,30 @@ RULES: Final[tuple[Rule, ...]] = (
         answer=_no_usable_evidence,
     ),
 )
-"""The table, in order: the first rule that has an answer decides.
+"""The table, in order: the first rule that has an answer decides."""
 
-A rule whose budget is used up answers ``give_up`` and adds ``budget_used_up``.
-"""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Modifier:
+    """What changes a rule's answer; a decision names it after the rule. ``when`` and ``then`` are for people."""
+
+    name: str
+    when: str
+    then: str
+
+
+MODIFIERS: Final[tuple[Modifier, ...]] = (
+    Modifier(
+        name=BUDGET_USED_UP,
+        when="The rule allows another attempt, but this revision's job attempts have used up its budget. An attempt "
+        "counts although its finding may not, stale or from the future: a wrong clock makes no attempt free.",
+        then="`give_up` instead",
+    ),
+    Modifier(
+        name=EMAIL_ON_RECORD,
+        when="The ledger, or the e-mail flag of this revision and variant, says that the guest has been written to. "
+        "The flag does not go stale.",
+        then="no further confirmation",
+    ),
+)
+"""What a rule's name may be followed by."""

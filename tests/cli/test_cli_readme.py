@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 
 from assign_cli.readme import PARTS, decision_table, events_table, policy_table, readme, rewrite
 from assign_core import CATALOGUE, RULES, Policy
+from assign_core.rules import MODIFIERS
 
 Write = Callable[..., Path]
 
@@ -34,11 +35,13 @@ def cells(table: str) -> list[list[str]]:
     return [line[2:-2].split(" | ") for line in lines[2:]]
 
 
-def test_the_decision_table_has_a_row_for_each_rule() -> None:
+def test_the_decision_table_has_a_row_for_each_rule_and_each_modifier() -> None:
     rows = cells(decision_table())
-    assert [row[0] for row in rows] == [str(number) for number in range(1, len(RULES) + 1)]
-    assert [row[1].replace("`", "").split(" / ") for row in rows] == [list(rule.names) for rule in RULES]
-    assert [row[2:] for row in rows] == [[rule.when, rule.then] for rule in RULES]
+    numbers = [str(number) for number in range(1, len(RULES) + 1)]
+    assert [row[0] for row in rows] == [*numbers, *("+" for _ in MODIFIERS)]
+    names = [*(list(rule.names) for rule in RULES), *([modifier.name] for modifier in MODIFIERS)]
+    assert [row[1].replace("`", "").split(" / ") for row in rows] == names
+    assert [row[2:] for row in rows] == [[each.when, each.then] for each in (*RULES, *MODIFIERS)]
 
 
 def test_the_policy_table_has_a_row_for_each_setting_with_its_default_told_once() -> None:

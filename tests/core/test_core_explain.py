@@ -86,12 +86,11 @@ def test_a_seated_booking_whose_guest_was_written_to_is_told_in_whole() -> None:
         "The last job attempt, 1 min ago, confirmed the booking; this is fresh.",
         "No search: the booking has its table. See to it that the guest has been written to.",
         "The guest has been written to about this revision: no further confirmation.",
+        "Rule already_confirmed: The status is confirmed or checked in. Then ensure_email.",
         (
-            "Rule already_confirmed: The status is confirmed or checked in. Then ensure_email. Suppressed "
-            "(email_on_record) when the ledger, or the e-mail flag of this revision and variant, says that the guest "
-            "has been written to. The flag does not go stale."
+            "Rule email_on_record: The ledger, or the e-mail flag of this revision and variant, says that the guest "
+            "has been written to. The flag does not go stale. Then no further confirmation."
         ),
-        "Rule email_on_record.",
     )
 
 
@@ -213,10 +212,38 @@ def test_every_decision_has_words_for_each_of_its_rules(booking: Booking, last: 
     told = [line for line in explanation.lines if line.startswith("Rule ")]
     assert len(told) == len(decision.rules)
     for line, name in zip(told, decision.rules, strict=True):
-        assert line.startswith(f"Rule {name}")
+        assert line.startswith(f"Rule {name}: ")
+        assert " Then " in line
+        assert line.endswith(".")
 
 
 def test_the_words_of_a_rule_are_those_of_the_table() -> None:
     (rule,) = (rule for rule in RULES if "start_passed" in rule.names)
     told = said(replace(BOOKING, start_at=NOON))[-1]
-    assert told == f"Rule start_passed: {rule.when} Then {rule.then.replace('`', '')}"
+    assert told == f"Rule start_passed: {rule.when} Then give_up."
+    assert rule.then == "`give_up`"
+
+
+@pytest.mark.parametrize(
+    ("attempt", "words"),
+    [
+        (4, "this is from the future, so its finding is ignored; its 4 attempts count."),
+        (1, "this is from the future, so its finding is ignored; its attempt counts."),
+        (0, "this is from the future, so it is ignored."),
+    ],
+)
+def test_attempts_count_although_their_finding_is_ignored(attempt: int, words: str) -> None:
+    tomorrow = replace(FULL, source=Source.JOB, recorded_at=NOON + timedelta(days=1), attempt=attempt)
+    assert said(BOOKING, tomorrow)[1].endswith(words)
+
+
+def test_a_budget_used_up_contradicts_nothing() -> None:
+    lines = said(BOOKING, replace(FULL, source=Source.JOB, recorded_at=NOON + timedelta(days=1), attempt=4))
+    assert lines[2].startswith("Give up")
+    assert lines[3] == "Job attempts used: 4 of 4."
+    assert lines[4].endswith("Then attempt now; full budget.")
+    assert lines[5] == (
+        "Rule budget_used_up: The rule allows another attempt, but this revision's job attempts have used up its "
+        "budget. An attempt counts although its finding may not, stale or from the future: a wrong clock makes no "
+        "attempt free. Then give_up instead."
+    )

@@ -23,17 +23,14 @@ from assign_cli.app import Command
 from assign_cli.errors import BadInput
 from assign_cli.inputs import STANDARD_INPUT, read_bytes
 from assign_core import CATALOGUE, RULES, Policy, Strategy
+from assign_core.rules import MODIFIERS
 
 
 def decision_table() -> str:
-    """The rules in order: the first that has an answer decides."""
-    return _table(
-        ("#", "rule", "when", "then"),
-        (
-            (str(number), " / ".join(f"`{name}`" for name in rule.names), rule.when, rule.then)
-            for number, rule in enumerate(RULES, 1)
-        ),
-    )
+    """The rules in order, the first that has an answer decides; and below them what may change a rule's answer."""
+    rules = [(str(number), _names(rule.names), rule.when, rule.then) for number, rule in enumerate(RULES, 1)]
+    modifiers = [("+", _names((modifier.name,)), modifier.when, modifier.then) for modifier in MODIFIERS]
+    return _table(("#", "rule", "when", "then"), rules + modifiers)
 
 
 def policy_table() -> str:
@@ -61,6 +58,10 @@ PARTS: Final[Mapping[str, Callable[[], str]]] = {
     "policy-table": policy_table,
     "events-table": events_table,
 }
+
+
+def _names(names: Iterable[str]) -> str:
+    return " / ".join(f"`{name}`" for name in names)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
