@@ -41,7 +41,8 @@ def test_the_decision_table_has_a_row_for_each_rule_and_each_modifier() -> None:
     assert [row[0] for row in rows] == [*numbers, *("+" for _ in MODIFIERS)]
     names = [*(list(rule.names) for rule in RULES), *([modifier.name] for modifier in MODIFIERS)]
     assert [row[1].replace("`", "").split(" / ") for row in rows] == names
-    assert [row[2:] for row in rows] == [[each.when, each.then] for each in (*RULES, *MODIFIERS)]
+    words = [*([rule.when, rule.then] for rule in RULES), *([each.when, each.then] for each in MODIFIERS)]
+    assert [row[2:] for row in rows] == words
 
 
 def test_the_policy_table_has_a_row_for_each_setting_with_its_default_told_once() -> None:

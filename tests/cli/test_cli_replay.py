@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import os
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -370,12 +372,63 @@ def test_inline_attempts_are_listed_when_asked_for(ask: Ask, write: Write) -> No
     assert "already_confirmed" in listed
 
 
-@pytest.mark.parametrize("content", ["", HEADER])
-def test_nothing_to_replay_is_no_error(ask: Ask, ask_json: Callable[..., Any], write: Write, content: str) -> None:
+@pytest.mark.parametrize("content", [HEADER, "booking_id,name,at,context\n", "[]"])
+def test_a_history_of_no_attempts_is_no_error(
+    ask: Ask, ask_json: Callable[..., Any], write: Write, content: str
+) -> None:
     history = write("h.csv", content)
     result = ask("replay", history)
     assert (result.exit_code, result.stdout) == (0, f"Nothing to replay: no attempts in {history}.\n")
     assert ask_json("replay", history)["summary"]["planner_calls_recorded"] == 0
+
+
+@pytest.mark.parametrize("content", [b"", codecs.BOM_UTF8, b"\n \r\n"], ids=["nothing", "byte order mark", "blank"])
+def test_a_file_without_even_a_header_is_an_export_that_failed(
+    refusal: Callable[..., str], write: Write, content: bytes
+) -> None:
+    history = write("h.csv", content)
+    line = refusal("replay", history)
+    assert f"{history} is empty" in line
+    assert "columns" in line
+    # One good file beside it does not make up for it.
+    assert f"{history} is empty" in refusal("replay", write("good.csv", SMALL), history)
+    assert "- is empty" in refusal("replay", "-", stdin=content)
+
+
+@pytest.mark.parametrize(
+    ("content", "byte"),
+    [
+        (b"\x89PNG\r\n\x1a\n\0\0", "byte 0x89 at 0"),
+        (b"(\xb5/\xfd$a", "byte 0xb5 at 1"),
+        (b"PK\x03\x04\x14\0\x06\0", "byte 0x00 at 5"),
+        (HEADER.encode("utf-16"), "byte 0xff at 0"),
+        (codecs.BOM_UTF8 + b"booking_id,gr\xf6\xdfe\n", "byte 0xf6 at 16"),
+    ],
+    ids=["picture", "zstd", "zip", "UTF-16", "Latin-1"],
+)
+def test_a_binary_file_is_told_as_such_and_not_by_its_columns(
+    refusal: Callable[..., str], write: Write, content: bytes, byte: str
+) -> None:
+    line = refusal("replay", write("h.csv", content))
+    assert f"is not UTF-8 text: {byte};" in line
+    assert "column" not in line
+
+
+def test_one_file_by_two_paths_would_count_twice(
+    refusal: Callable[..., str], ask: Ask, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = write("h.csv", SMALL)
+    monkeypatch.chdir(history.parent)
+    os.link(history, "linked.csv")
+    (history.parent / "pointed.csv").symlink_to(history)
+    for other in ("./h.csv", "linked.csv", "pointed.csv"):
+        line = refusal("replay", "h.csv", other)
+        assert f"'h.csv' and '{other}' are the same file" in line
+        assert "twice" in line
+    assert "'h.csv' is given twice" in refusal("replay", "h.csv", "h.csv")
+    # The same content in two files may be two restaurants' quiet evenings.
+    write("copy.csv", SMALL)
+    assert ask("replay", "h.csv", "copy.csv").exit_code == 0
 
 
 def test_a_history_may_come_through_a_pipe(ask_json: Callable[..., Any]) -> None:
@@ -384,7 +437,58 @@ def test_a_history_may_come_through_a_pipe(ask_json: Callable[..., Any]) -> None
 
 def test_runs_as_resets_need_to_know_the_run(refusal: Callable[..., str], write: Write) -> None:
     without = write("h.csv", "booking_id,executed_at,success,reason,duration_ms\na,2026-03-14T12:00:00Z,True,,1\n")
-    assert "no column 'run'" in refusal("replay", without, "--runs-are-resets")
+    for option in ("--runs-are-resets", "--runs-continue"):
+        line = refusal("replay", without, option)
+        assert "no column 'run'" in line
+        assert option in line
+
+
+FIVE_RUNS = HEADER + "".join(f"r{hour},a,2026-03-14T1{hour}:00:00Z,False,fetch failed,10000\n" for hour in range(2, 7))
+"""Five failures of one booking, each in a run of its own: one more than the full budget."""
+
+
+def test_no_saving_rests_on_a_budget_that_a_reset_may_have_renewed(
+    ask: Ask, ask_json: Callable[..., Any], write: Write
+) -> None:
+    history = write("h.csv", FIVE_RUNS)
+    for options in ((), ("--runs-are-resets",)):
+        summary = ask_json("replay", history, *options)["summary"]
+        assert (summary["planner_calls_saved"], summary["resets"]) == (0, 4)
+        assert summary["runs"] == {
+            "number": 5,
+            "are_resets": True,
+            "otherwise": {
+                "planner_calls_saved": 1,
+                "planner_seconds_saved": 10.0,
+                "successes_lost": 0,
+                "successes_delayed": 0,
+            },
+        }
+    words = " ".join(ask("replay", history).stdout.split())
+    assert "The 5 runs count as resets" in words
+    assert "Read as one history (--runs-continue), 1 calls (10 s) would be saved, 0 successes lost" in words
+
+
+def test_runs_that_continue_are_one_history(ask: Ask, ask_json: Callable[..., Any], write: Write) -> None:
+    history = write("h.csv", FIVE_RUNS)
+    summary = ask_json("replay", history, "--runs-continue")["summary"]
+    assert (summary["planner_calls_saved"], summary["resets"]) == (1, 0)
+    assert summary["runs"]["are_resets"] is False
+    assert summary["runs"]["otherwise"]["planner_calls_saved"] == 0
+    words = " ".join(ask("replay", history, "--runs-continue").stdout.split())
+    assert "The 5 runs are read as one history" in words
+    assert "(--runs-are-resets), 0 calls (0 s) would be saved" in words
+
+
+def test_a_success_that_the_other_reading_would_lose_is_told(ask_json: Callable[..., Any], write: Write) -> None:
+    history = write("h.csv", FIVE_RUNS + "r7,a,2026-03-14T17:00:00Z,True,,10000\n")
+    assert ask_json("replay", history)["summary"]["runs"]["otherwise"]["successes_lost"] == 1
+
+
+def test_of_a_single_run_there_is_nothing_to_say(ask: Ask, ask_json: Callable[..., Any], write: Write) -> None:
+    history = write("h.csv", SMALL)
+    assert ask_json("replay", history)["summary"]["runs"] is None
+    assert "runs" not in ask("replay", history).stdout
 
 
 def test_foreign_text_is_never_markup(ask: Ask, write: Write) -> None:

@@ -74,7 +74,7 @@ def test_the_planner_history(ask_json: Callable[..., Any], attempts: Path) -> No
     assert min(pauses) > FRESHNESS
     assert spared
 
-    summary = ask_json("replay", attempts)["summary"]
+    summary = ask_json("replay", attempts, "--runs-continue")["summary"]
     assert summary["planner_calls_recorded"] == len(rows)
     assert summary["planner_calls_saved"] == len(spared)
     assert summary["planner_seconds_recorded"] == pytest.approx(_seconds(rows, "duration_ms"))
@@ -112,9 +112,12 @@ def test_its_projection(ask_json: Callable[..., Any], attempts: Path) -> None:
 
 
 def test_every_run_a_reset_leaves_nothing_to_go_by(ask_json: Callable[..., Any], attempts: Path) -> None:
-    summary = ask_json("replay", attempts, "--runs-are-resets")["summary"]
-    assert summary["planner_calls_saved"] == 0
+    summary = ask_json("replay", attempts)["summary"]
+    assert summary["planner_calls_saved"] == summary["successes_lost"] == 0
     assert summary["evidence"] == {"absent": summary["planner_calls_recorded"]}
+    # What carrying a budget over would change is told beside it.
+    continued = ask_json("replay", attempts, "--runs-continue")["summary"]
+    assert summary["runs"]["otherwise"]["planner_calls_saved"] == continued["planner_calls_saved"] > 0
 
 
 def test_the_inline_recording(ask_json: Callable[..., Any], inline_flows: Path) -> None:
@@ -135,7 +138,7 @@ def test_the_inline_recording(ask_json: Callable[..., Any], inline_flows: Path) 
 
 
 def test_both_at_once_in_tables(ask: Callable[..., Result], attempts: Path, inline_flows: Path) -> None:
-    result = ask("replay", attempts, inline_flows, "--attempts")
+    result = ask("replay", attempts, inline_flows, "--attempts", "--runs-continue")
     assert (result.exit_code, result.stderr) == (0, "")
     words = " ".join(result.stdout.split())
     assert "it was always stale here" in words

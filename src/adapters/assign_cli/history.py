@@ -211,21 +211,21 @@ _INLINE_RECORDING: Final = _Layout(
 
 
 def read_history(name: str, content: bytes) -> History:
-    """The history in a CSV file's ``content``. A file without rows holds none.
+    """The history in a CSV file's ``content``. A file of columns without rows holds none.
 
     Args:
         name: the file's, for messages.
 
     Raises:
-        BadInput: its columns are of no known layout.
+        BadInput: it is empty, is no text, or its columns are of no known layout.
     """
     # A byte that is not UTF-8 damages its row, not the file.
     text = content.removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
+    if not text.strip():
+        # An export that failed leaves a file like this, and must not pass for a quiet day.
+        raise BadInput(f"{name} is empty: it has not even the names of its columns; export it again")
     rows = csv_rows(text)
-    header = next(rows, None)
-    if header is None:
-        return History()
-    columns = header[1]
+    _, columns = next(rows)
     if isinstance(columns, csv.Error):
         raise BadInput(f"{name}: the header is not CSV: {columns}; save the file as comma-separated UTF-8")
     layout = _layout_of(name, columns)

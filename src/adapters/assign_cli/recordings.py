@@ -44,9 +44,12 @@ class Recordings:
         start = content.removeprefix(codecs.BOM_UTF8).lstrip()
         if start.startswith(b"["):
             self.add_rows(_array(name, content))
-        elif start.startswith(b"{"):
+            return
+        if start.startswith(b"{"):
             self.add_rows(_json_lines(name, content))
-        elif (columns := _event_columns(name, content)) is not None:
+            return
+        _check_header(name, start, len(content) - len(start))
+        if (columns := _event_columns(name, content)) is not None:
             self.add_rows(_csv_lines(name, content, columns))
         else:
             self.history += read_history(name, content)
@@ -113,6 +116,18 @@ def _of_object(row: Any) -> Mapping[str, object] | ValueError:
     except ValueError as error:
         return error
     return {wanted: row[column] for wanted, column in columns.items()}
+
+
+def _check_header(name: str, start: bytes, skipped: int) -> None:
+    """A spreadsheet or an archive has a first line too, and what it says there is no column's name."""
+    header = start.partition(b"\n")[0]
+    try:
+        header.decode()
+        place = header.find(b"\0")
+    except UnicodeDecodeError as error:
+        place = error.start
+    if place >= 0:
+        raise BadInput(f"{name} is not UTF-8 text: byte {header[place]:#04x} at {skipped + place}; pass CSV or JSON")
 
 
 def _event_columns(name: str, content: bytes) -> list[str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from itertools import chain
@@ -13,13 +14,13 @@ from rich.text import Text
 from assign_cli.app import Command
 from assign_cli.errors import BadInput, Refusal
 from assign_cli.history import History
-from assign_cli.inputs import moment_option, read_bytes
+from assign_cli.inputs import STANDARD_INPUT, moment_option, read_bytes
 from assign_cli.projection import project
 from assign_cli.recordings import Recordings
 from assign_cli.replaying import Replayed, ReplayedInline, replay_attempts, replay_inline
 from assign_cli.report import after_inline, listing, projection, totals
 from assign_cli.settings import policy_option
-from assign_cli.summary import Summary, span_in_json, summarise
+from assign_cli.summary import Runs, Summary, span_in_json, summarise
 from assign_cli.terminal import printable, say_json, show
 from assign_core import Decision, Policy, Source
 from assign_wire.times import write_time
@@ -38,7 +39,11 @@ LONGEST_RECORDING = 64 * 2**20
 @click.option("--until", callback=moment_option, metavar="TIME", help="With --dsn: only events before this time.")
 @policy_option
 @click.option(
-    "--runs-are-resets", is_flag=True, help="Bookings were reset between runs: their evidence does not carry over."
+    "--runs-are-resets/--runs-continue",
+    "runs_are_resets",
+    default=None,
+    help="With a column run: whether bookings were reset between runs, so that neither evidence nor budget carries "
+    "over. Default: they were, and the summary says what the other reading would change.",
 )
 @click.option(
     "--attempts/--no-attempts",
@@ -55,7 +60,7 @@ def replay(
     schema: str | None,
     since: datetime | None,
     until: datetime | None,
-    runs_are_resets: bool,
+    runs_are_resets: bool | None,
     attempts: bool | None,
     json_: bool,
 ) -> None:
@@ -70,7 +75,8 @@ def replay(
     stored result (booking_id, ts, final_status, blob_success, blob_reason, blob_duration_ms, blob_email_sent,
     blob_last_attempt_at).
 
-    Rows that cannot be read are named, and then nothing is computed.
+    Rows that cannot be read are named, and then nothing is computed. A file with columns and no rows is a history
+    without attempts; an empty one is none, since an export that failed looks like that.
     """
     if dsn is None:
         for option, value in {"--schema": schema, "--since": since, "--until": until}.items():
@@ -80,8 +86,8 @@ def replay(
             raise click.UsageError("no history was named; pass a FILE or --dsn")
         history = _read(files, runs_are_resets)
     else:
-        if files or runs_are_resets:
-            what = f"{files[0]!r}" if files else "--runs-are-resets"
+        if files or runs_are_resets is not None:
+            what = f"{files[0]!r}" if files else "--runs-are-resets" if runs_are_resets else "--runs-continue"
             raise BadInput(f"--dsn and {what} cannot be meant together; leave one of them out")
         history = _read_table(dsn, schema, since, until)
         files = ("observability_events",)
@@ -91,9 +97,12 @@ def replay(
         count = len(history.malformed)
         rows = "1 malformed row" if count == 1 else f"{count} malformed rows"
         raise Refusal(f"{rows}, so nothing was computed; correct them or take them out")
-    replayed = replay_attempts(history.attempts, policy, runs_are_resets=runs_are_resets)
+    # No saving may rest on a budget that a reset has renewed, so runs are resets unless they are said not to be.
+    resets = runs_are_resets is not False
+    replayed = replay_attempts(history.attempts, policy, runs_are_resets=resets)
+    runs = Runs.of(resets, replay_attempts(history.attempts, policy, runs_are_resets=not resets))
     inline = replay_inline(history.inline, policy)
-    summary = summarise(replayed, inline, project(history.attempts, policy), policy)
+    summary = summarise(replayed, inline, project(history.attempts, policy), policy, runs)
     if json_:
         told = [] if attempts is False else [*map(_attempt_as_json, replayed), *map(_inline_as_json, inline)]
         say_json({"files": list(files), "attempts": told, "summary": summary.as_json()})
@@ -103,11 +112,10 @@ def replay(
         _say(replayed, inline, summary, attempts)
 
 
-def _read(files: tuple[str, ...], runs_are_resets: bool) -> History:
+def _read(files: tuple[str, ...], runs_are_resets: bool | None) -> History:
     recordings = Recordings()
+    _no_file_twice(files)
     for name in files:
-        if files.count(name) > 1:
-            raise BadInput(f"{name!r} is given twice; its attempts would count twice")
         content = read_bytes("the recording", name, LONGEST_RECORDING + 1)
         if len(content) > LONGEST_RECORDING:
             size = LONGEST_RECORDING // 2**20
@@ -115,9 +123,33 @@ def _read(files: tuple[str, ...], runs_are_resets: bool) -> History:
         recordings.add_file(name, content)
     history = recordings.finished()
     without = next((row.file for row in history.attempts if row.run is None), None)
-    if runs_are_resets and without is not None:
-        raise BadInput(f"{without!r} has no column 'run', so --runs-are-resets cannot be meant; leave it out")
+    if runs_are_resets is not None and without is not None:
+        option = "--runs-are-resets" if runs_are_resets else "--runs-continue"
+        raise BadInput(f"{without!r} has no column 'run', so {option} cannot be meant; leave it out")
     return history
+
+
+def _no_file_twice(files: tuple[str, ...]) -> None:
+    """Refuse a file that is named by two paths as well as by one: its attempts would count twice."""
+    names: dict[object, str] = {}
+    for name in files:
+        identity = _identity(name)
+        if identity in names:
+            first = names[identity]
+            what = f"{name!r} is given twice" if first == name else f"{first!r} and {name!r} are the same file"
+            raise BadInput(f"{what}; its attempts would count twice")
+        names[identity] = name
+
+
+def _identity(name: str) -> object:
+    if name == STANDARD_INPUT:
+        return name
+    try:
+        found = os.stat(name)
+    except (OSError, ValueError):
+        # Whoever reads it says what is wrong.
+        return name
+    return found.st_dev, found.st_ino
 
 
 def _read_table(dsn: str, schema: str | None, since: datetime | None, until: datetime | None) -> History:

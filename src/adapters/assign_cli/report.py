@@ -15,7 +15,7 @@ from rich.text import Text
 from assign_cli.history import RecordedAttempt, RecordedInline
 from assign_cli.projection import Repeats
 from assign_cli.replaying import Effect, Replayed, ReplayedInline
-from assign_cli.summary import ASSUMPTION, Calls, Summary
+from assign_cli.summary import ASSUMPTION, Calls, Runs, Summary
 from assign_cli.terminal import printable
 from assign_core import Decision, Source
 from assign_core.explain import span_in_words
@@ -79,13 +79,34 @@ def _reading_guide(summary: Summary) -> str:
         guide += (
             f"{summary.unmeasured} attempts do not say how long their planner call took, which counts as 0 seconds. "
         )
+    if summary.runs is not None:
+        guide += _runs(summary.runs)
     return guide + _worth_of_evidence(summary)
+
+
+def _runs(runs: Runs) -> str:
+    otherwise = (
+        f"{runs.saved_otherwise} calls ({_whole(runs.seconds_saved_otherwise)} s) would be saved, "
+        f"{runs.lost_otherwise} successes lost and {runs.delayed_otherwise} delayed. "
+    )
+    if runs.are_resets:
+        return (
+            f"The {runs.number} runs count as resets: neither evidence nor budget carries over from one to the next. "
+            f"Read as one history (--runs-continue), {otherwise}"
+        )
+    return (
+        f"The {runs.number} runs are read as one history: evidence and budget carry over from one to the next. "
+        f"If the bookings were reset between them (--runs-are-resets), {otherwise}"
+    )
 
 
 def _worth_of_evidence(summary: Summary) -> str:
     pause, freshness = summary.shortest_pause, span_in_words(summary.freshness)
     if pause is None:
-        return "No attempt follows another one of the same booking without a reset, so there is no evidence to use."
+        return (
+            "No attempt follows another one of the same booking without a reset, so there is no evidence to use. "
+            "What sharing saves right after a failure, the projection reckons."
+        )
     if pause > summary.freshness:
         return (
             f"The shortest pause between a booking's result and its next attempt is {span_in_words(pause)}, and "

@@ -73,6 +73,56 @@ class AfterInline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Runs:
+    """How the runs of a record are read, and what the other reading would say.
+
+    A run that begins with its bookings reset renews their budgets, and the record does not say whether it did.
+
+    Attributes:
+        number: of runs.
+        are_resets: neither evidence nor budget carries over from one to the next.
+        saved_otherwise, seconds_saved_otherwise: planner calls that the other reading would save.
+        lost_otherwise, delayed_otherwise: recorded successes that it would lose or delay.
+    """
+
+    number: int
+    are_resets: bool
+    saved_otherwise: int
+    seconds_saved_otherwise: float
+    lost_otherwise: int
+    delayed_otherwise: int
+
+    @classmethod
+    def of(cls, are_resets: bool, otherwise: Sequence[Replayed]) -> Runs | None:
+        """Of a record with more than one run; ``otherwise``: replayed in the other reading."""
+        number = len({answer.row.run for answer in otherwise})
+        if number < 2:
+            return None
+        spared = [answer for answer in otherwise if answer.effect not in CALLS]
+        return cls(
+            number=number,
+            are_resets=are_resets,
+            saved_otherwise=sum(answer.row.calls for answer in spared),
+            seconds_saved_otherwise=sum(answer.row.duration_ms for answer in spared) / 1000,
+            lost_otherwise=sum(answer.effect is Effect.LOST for answer in spared),
+            delayed_otherwise=sum(answer.effect is Effect.DELAYED for answer in otherwise),
+        )
+
+    def as_json(self) -> dict[str, object]:
+        """As ``--json`` prints it."""
+        return {
+            "number": self.number,
+            "are_resets": self.are_resets,
+            "otherwise": {
+                "planner_calls_saved": self.saved_otherwise,
+                "planner_seconds_saved": _seconds(self.seconds_saved_otherwise),
+                "successes_lost": self.lost_otherwise,
+                "successes_delayed": self.delayed_otherwise,
+            },
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
     """Everything that a replay has to say in numbers.
 
@@ -90,6 +140,7 @@ class Summary:
         freshness: how long evidence counts.
         projection: what would follow each recorded failure.
         after_inline: what follows each inline attempt.
+        runs: how the record's runs are read, if it has several.
     """
 
     bookings: int
@@ -108,6 +159,7 @@ class Summary:
     freshness: timedelta
     projection: Mapping[FailureClass, Repeats]
     after_inline: AfterInline
+    runs: Runs | None = None
 
     @property
     def successes_recorded(self) -> int:
@@ -150,6 +202,7 @@ class Summary:
                 "total": _rounded(asdict(self.projected)),
             },
             "after_inline": _rounded(asdict(self.after_inline)),
+            "runs": None if self.runs is None else self.runs.as_json(),
         }
 
 
@@ -172,6 +225,7 @@ def summarise(
     inline: Sequence[ReplayedInline],
     projection: Mapping[FailureClass, Repeats],
     policy: Policy,
+    runs: Runs | None = None,
 ) -> Summary:
     """The accounts of a replay."""
     calls = Calls()
@@ -209,6 +263,7 @@ def summarise(
         freshness=policy.freshness,
         projection=projection,
         after_inline=_after_inline(inline),
+        runs=runs,
     )
 
 
