@@ -31,7 +31,7 @@ async def close(notes: Notes, now: datetime, result: LastResult | None, decision
     stored = notes.lost if result is None else result
     queued = _email_on_closing(notes, decision)
     looked = notes.stage != "acquire"
-    retry_at = _retry_at(decision, now)
+    retry_at = _retry_at(notes, decision, now)
     parked_at = known.capacity_version if decision.parked and isinstance(known, LastResult) else None
     entry = Record(
         booking_id=notes.booking_id,
@@ -103,10 +103,11 @@ def _what_next(notes: Notes, now: datetime, result: LastResult | None) -> Decisi
     return decide(booking, record(notes.known, result, revision=booking.revision), policy=notes.policy, now=now)
 
 
-def _retry_at(decision: Decision, now: datetime) -> datetime | None:
-    if decision.action is Action.WAIT:
-        return decision.not_before
-    return now if decision.action is Action.ATTEMPT else None
+def _retry_at(notes: Notes, decision: Decision, now: datetime) -> datetime | None:
+    if decision.action is Action.ATTEMPT:
+        # What interrupted an attempt before it could search may go on for a while.
+        return now if notes.searched else now + notes.policy.delays[0]
+    return decision.not_before if decision.action is Action.WAIT else None
 
 
 def _email_on_closing(notes: Notes, decision: Decision) -> Email | None:

@@ -85,7 +85,7 @@ def walk(flow: Flow[T], clock: Clock, grace: float) -> Steps[T]:
             if effect.own_time is not None:
                 left = effect.own_time
             if left <= 0 and not effect.though_late:
-                raise DeadlineExceeded(effect)
+                raise DeadlineExceeded(effect, begun=False)
             resume = partial(flow.send, (yield Step(effect, max(left, 0.0))))
             if isinstance(effect, ContinueInBackground):
                 # Not before: where the host has no background, the request still has only its own time. From the

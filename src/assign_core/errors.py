@@ -35,7 +35,14 @@ class DeadlineExceeded(BaseException):
     """Thrown into a flow at the effect that it awaits when its time is up.
 
     Not an ``Exception``: a flow that catches the failures of a planner must not swallow its own deadline.
+
+    Attributes:
+        begun: the effect may have been performed, in part or whole; ``False``: no time was left to begin it.
     """
+
+    def __init__(self, effect: object, *, begun: bool = True) -> None:
+        super().__init__(effect)
+        self.begun = begun
 
 
 def aware(name: str, value: datetime) -> datetime:

@@ -148,7 +148,6 @@ async def _cancelled(notes: Notes, error: BaseException) -> None:
 
 
 async def _search(notes: Notes, decision: Decision) -> Outcome:
-    notes.searched = True
     notes.number = next_number(notes.known, notes.booking, notes.source)
     notes.strategy = decision.strategy
     refused: tuple[Plan, ...] = ()
@@ -199,6 +198,7 @@ async def _quote(
     )
     asked = notes.searching_since = await Now()
     notes.stage = "quote"
+    searched_before, notes.searched = notes.searched, True
     notes.may_hold = True  # until the answer says otherwise: a lost answer may have left a hold behind
     error: str | None = None
     outlives = notes.hand_over and not notes.handed_over
@@ -208,6 +208,11 @@ async def _quote(
             await _hand_over(notes, answer, request)
             answer = await AwaitQuote(answer, request)
         answer = _sane(answer)
+    except DeadlineExceeded as late:
+        if not late.begun:
+            # The store alone has used up the time. A planner that was not called is no evidence, and costs no budget.
+            notes.searched, notes.may_hold, notes.searching_since = searched_before, False, None
+        raise
     except Exception as failure:  # noqa: BLE001 - whatever a planner raises, the attempt has a result
         error = reason_of(failure)
         answer = NoHold(reason=error)
@@ -344,8 +349,9 @@ async def _fail(
     result = None
     if notes.searched:
         result = notes.result(now, success=False, reason=reason, found=found, retry_after=retry_after)
-        if notes.source is Source.JOB and not told:
-            notes.said.append(notes.narrator.attempt_error(now, notes.number, notes.stage, reason, found))
+    began = notes.decision is not None and notes.decision.action is Action.ATTEMPT
+    if notes.source is Source.JOB and began and not told:
+        notes.said.append(notes.narrator.attempt_error(now, notes.number, notes.stage, reason, found))
     return await close(notes, now, result)
 
 

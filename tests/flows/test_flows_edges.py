@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import pytest
 from tests.flows.conftest import World
@@ -109,6 +109,28 @@ def test_a_guest_seated_by_hand_is_written_to_once_the_dead_attempts_lease_has_e
     assert world.guest_mail() == ["b:confirmation:0"]
     (exited,) = world.named(EventName.EXITED_ALREADY_CONFIRMED)
     assert exited.context["suppressEmail"] is False
+
+
+@pytest.mark.parametrize("source", ["inline", "job"])
+def test_a_planner_that_was_not_called_is_no_evidence_and_costs_no_budget(source: Literal["inline", "job"]) -> None:
+    """The store has used up all the time. It says nothing of the planner, whose call has not begun."""
+    world = World()
+    world.book()
+    for _ in range(5):
+        flow = world.flow(source)
+        assert flow.next is not None
+        world.advance(flow.next.left)
+        flow.step()
+        flow.run()
+        assert flow.outcome is not None
+        assert not flow.outcome.attempted
+        assert flow.outcome.verdict is Verdict.WAIT
+        assert flow.outcome.wait_until == world.now + world.policy.delays[0]
+        world.advance_to(flow.outcome.wait_until)
+    assert world.planner_calls == 0
+    assert world.db.last(world.db.row("b")) is None
+    assert world.named(EventName.QUOTE) == ()
+    assert world.job().verdict is Verdict.CONFIRMED
 
 
 def handing_over(world: World, slept: timedelta = timedelta()) -> tuple[Steps[Outcome], Step, Acquire]:
