@@ -2,8 +2,12 @@
 
 Handing an e-mail over has three steps, and a crash may fall between any two: mark it as being sent, send it, settle it.
 So a mark that is found old means *unknown*: it is shown to people, and sent again only by a transport that says that it
-recognises the idempotency key. Losing an answer is never taken for a refusal. Every adapter's ledger asks
-:func:`next_step`, so that none can be braver than another.
+recognises the idempotency key. Losing an answer is never taken for a refusal.
+
+An e-mail waits, and meanwhile its booking goes on. Its words are made from the booking as it is when they are sent, so
+what is no longer true is not said: a confirmation of a booking that the guest has moved or cancelled is withdrawn. A
+booking that is confirmed again queues it again. Every adapter's ledger asks :func:`still_true` and :func:`next_step`,
+so that none can be braver than another.
 """
 
 from __future__ import annotations
@@ -11,9 +15,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
-from assign_core.booking import EmailState
+from assign_core.booking import OPEN, SEATED, EmailState
 from assign_core.errors import AssignError
-from assign_core.ports import Email
+from assign_core.ports import Email, EmailKind
 from assign_core.word import Word
 
 
@@ -28,11 +32,18 @@ class EmailNotSent(AssignError):
     """
 
 
+class MailSystemAway(EmailNotSent):
+    """Raised by a transport that could hand over no other e-mail either, for instance because nobody answers.
+
+    A relay ends its round with it.
+    """
+
+
 class Transport(Protocol):
     """The mail system.
 
     Returning means that it accepted the e-mail. Raising anything but :class:`EmailRefused` and :class:`EmailNotSent`
-    leaves open whether it did.
+    (or :class:`MailSystemAway`, which is one) leaves open whether it did.
     """
 
     @property
@@ -65,6 +76,15 @@ class Step(Word):
     """Nobody has begun, and what it would say is no longer so: forget it."""
 
 
+def still_true(email: Email, *, status: str | None, revision: int | None) -> bool:
+    """Whether a booking still is as the e-mail says: of that revision and, to the guest, seated; to the staff, open.
+
+    Args:
+        status, revision: the booking's; ``None``: there is no such booking any more.
+    """
+    return revision == email.revision and status in (OPEN if email.kind is EmailKind.STAFF_NOTICE else SEATED)
+
+
 def next_step(
     state: EmailState, sending_until: datetime | None, *, now: datetime, deduplicates: bool, called_for: bool
 ) -> Step:
@@ -73,9 +93,9 @@ def next_step(
     Args:
         state, sending_until: the ledger's row; ``sending_until`` is the end of the last sender's lease.
         deduplicates: the transport recognises the idempotency key.
-        called_for: the booking still is as the e-mail says.
+        called_for: the booking still is as the e-mail says: :func:`still_true`.
     """
-    if state is EmailState.UNKNOWN and deduplicates:
+    if state is EmailState.UNKNOWN and deduplicates and called_for:
         return Step.LEAVE if sending_until is not None and sending_until > now else Step.SEND
     if state is not EmailState.CLAIMED:
         return Step.LEAVE
@@ -83,4 +103,4 @@ def next_step(
         return Step.SEND if called_for else Step.WITHDRAW
     if sending_until > now:
         return Step.LEAVE
-    return Step.SEND if deduplicates else Step.GIVE_UP
+    return Step.SEND if deduplicates and called_for else Step.GIVE_UP

@@ -8,8 +8,9 @@ from typing import Final
 
 import pytest
 
-from assign_core.booking import EmailState
-from assign_core.outbox import Step, next_step
+from assign_core.booking import OPEN, SEATED, BookingStatus, EmailState
+from assign_core.outbox import Step, next_step, still_true
+from assign_core.ports import Email, EmailKind
 
 NOON: Final = datetime(2026, 3, 14, 12, tzinfo=UTC)
 TICK: Final = timedelta(microseconds=1)
@@ -41,7 +42,8 @@ def test_an_email_whose_sender_died_is_unknown_unless_the_transport_knows_its_ke
 ) -> None:
     """It may be out, so it is no longer withdrawn either."""
     assert step(EmailState.CLAIMED, sender, called_for=called_for) is Step.GIVE_UP
-    assert step(EmailState.CLAIMED, sender, called_for=called_for, deduplicates=True) is Step.SEND
+    expected = Step.SEND if called_for else Step.GIVE_UP
+    assert step(EmailState.CLAIMED, sender, called_for=called_for, deduplicates=True) is expected
 
 
 @pytest.mark.parametrize("state", [EmailState.CLAIMED, EmailState.UNKNOWN])
@@ -54,10 +56,26 @@ def test_nobody_sends_what_somebody_is_sending(state: EmailState) -> None:
 def test_an_unknown_email_is_sent_again_only_by_a_transport_that_knows_its_key(sender: datetime | None) -> None:
     for called_for in (False, True):
         assert step(EmailState.UNKNOWN, sender, called_for=called_for) is Step.LEAVE
-        assert step(EmailState.UNKNOWN, sender, called_for=called_for, deduplicates=True) is Step.SEND
+    assert step(EmailState.UNKNOWN, sender, deduplicates=True) is Step.SEND
+
+
+@pytest.mark.parametrize("sender", [NOBODY, GONE, GOES_NOW])
+def test_an_unknown_email_that_is_no_longer_true_is_not_sent_again(sender: datetime | None) -> None:
+    """If the first one did not arrive, the second would be the only one, and false."""
+    assert step(EmailState.UNKNOWN, sender, deduplicates=True, called_for=False) is Step.LEAVE
 
 
 @pytest.mark.parametrize("state", [EmailState.SENT, EmailState.FAILED])
 def test_what_is_settled_stays_settled(state: EmailState) -> None:
     for sender, deduplicates, called_for in product(SENDERS, (False, True), (False, True)):
         assert step(state, sender, deduplicates=deduplicates, called_for=called_for) is Step.LEAVE
+
+
+@pytest.mark.parametrize("kind", EmailKind)
+@pytest.mark.parametrize("status", [*(status.value for status in BookingStatus), "a host's own", None])
+def test_an_email_is_true_of_its_revision_while_its_status_lasts(kind: EmailKind, status: str | None) -> None:
+    email = Email(booking_id="b", kind=kind, revision=3)
+    lasts = OPEN if kind is EmailKind.STAFF_NOTICE else SEATED
+    assert still_true(email, status=status, revision=3) is (status in lasts)
+    for other in (2, 4, None):
+        assert not still_true(email, status=status, revision=other)

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from assign_core.booking import OPEN, SEATED, Booking, BookingStatus, EmailState
 from assign_core.errors import BookingNotFound, InvalidValue, aware
 from assign_core.last_result import EmailVariant, LastResult, Unreadable
+from assign_core.outbox import still_true
 from assign_core.ports import Clock, Email, EmailKind, Lease
 from assign_floor import Floor, Refusal, Window, window_for
 from assign_memory.freed import FreedTables
@@ -183,11 +184,9 @@ class MemoryDatabase:
         return self.ledger.setdefault(email.key, LedgerRow(email=email)).state
 
     def calls_for(self, email: Email) -> bool:
-        """Whether the row still is as the e-mail says. A confirmation was true when it was queued, and stays due."""
+        """Whether the row still is as the e-mail says."""
         row = self.rows.get(email.booking_id)
-        if email.kind is not EmailKind.STAFF_NOTICE:
-            return True
-        return row is not None and row.status in OPEN and row.revision == email.revision
+        return row is not None and still_true(email, status=row.status, revision=row.revision)
 
     def flag_sent(self, email: Email) -> None:
         """Derive the booking's e-mail flag from the ledger."""

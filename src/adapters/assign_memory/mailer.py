@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from assign_core.booking import EmailState
-from assign_core.outbox import AsyncTransport, EmailNotSent, EmailRefused, Step, Transport, next_step
+from assign_core.outbox import AsyncTransport, EmailNotSent, EmailRefused, MailSystemAway, Step, Transport, next_step
 from assign_core.ports import Email
 from assign_memory.database import LedgerRow, MemoryDatabase
 
@@ -96,6 +96,13 @@ class MemoryMailer:
         self._transport = transport
 
     def deliver(self, email: Email, *, timeout: float) -> EmailState:
+        try:
+            return self._hand_over(email, timeout)
+        except MailSystemAway:
+            return EmailState.CLAIMED
+
+    def _hand_over(self, email: Email, timeout: float) -> EmailState:
+        """Raises ``MailSystemAway`` once the e-mail waits again."""
         state = self._outbox.begin(email, deduplicates=self._transport.deduplicates)
         if state is not None:
             return state
@@ -103,19 +110,30 @@ class MemoryMailer:
             self._transport.send(email, idempotency_key=email.key, timeout=timeout)
         except EmailRefused:
             return self._outbox.settle(email, EmailState.FAILED)
-        except EmailNotSent:
-            return self._outbox.settle(email, EmailState.CLAIMED)
+        except EmailNotSent as reason:
+            self._outbox.settle(email, EmailState.CLAIMED)
+            if isinstance(reason, MailSystemAway):
+                raise
+            return EmailState.CLAIMED
         except BaseException:
             self._outbox.settle(email, EmailState.UNKNOWN)
             raise
         return self._outbox.settle(email, EmailState.SENT)
 
     def relay(self, *, timeout: float = 30.0) -> dict[str, EmailState]:
-        """Deliver whatever is waiting: what a crash left behind, and what was unknown if the transport deduplicates."""
+        """Deliver whatever is waiting: what a crash left behind, and what was unknown if the transport deduplicates.
+
+        A mail system that is away ends it: nobody is kept waiting for each e-mail anew.
+        """
         states: dict[str, EmailState] = {}
         for email in self._outbox.waiting(deduplicates=self._transport.deduplicates):
             try:
-                states[email.key] = self.deliver(email, timeout=timeout)
+                states[email.key] = self._hand_over(email, timeout)
+            except LookupError:
+                continue  # another relay has withdrawn it meanwhile
+            except MailSystemAway:
+                states[email.key] = EmailState.CLAIMED
+                break
             except Exception:  # noqa: BLE001 - settled as unknown, which the answer shows; the next is not at fault
                 states[email.key] = EmailState.UNKNOWN
         return states
@@ -129,6 +147,12 @@ class AsyncMemoryMailer:
         self._transport = transport
 
     async def deliver(self, email: Email, *, timeout: float) -> EmailState:
+        try:
+            return await self._hand_over(email, timeout)
+        except MailSystemAway:
+            return EmailState.CLAIMED
+
+    async def _hand_over(self, email: Email, timeout: float) -> EmailState:
         state = self._outbox.begin(email, deduplicates=self._transport.deduplicates)
         if state is not None:
             return state
@@ -136,8 +160,11 @@ class AsyncMemoryMailer:
             await self._transport.send(email, idempotency_key=email.key, timeout=timeout)
         except EmailRefused:
             return self._outbox.settle(email, EmailState.FAILED)
-        except EmailNotSent:
-            return self._outbox.settle(email, EmailState.CLAIMED)
+        except EmailNotSent as reason:
+            self._outbox.settle(email, EmailState.CLAIMED)
+            if isinstance(reason, MailSystemAway):
+                raise
+            return EmailState.CLAIMED
         except BaseException:
             self._outbox.settle(email, EmailState.UNKNOWN)
             raise
@@ -148,7 +175,12 @@ class AsyncMemoryMailer:
         states: dict[str, EmailState] = {}
         for email in self._outbox.waiting(deduplicates=self._transport.deduplicates):
             try:
-                states[email.key] = await self.deliver(email, timeout=timeout)
+                states[email.key] = await self._hand_over(email, timeout)
+            except LookupError:
+                continue
+            except MailSystemAway:
+                states[email.key] = EmailState.CLAIMED
+                break
             except Exception:  # noqa: BLE001 - settled as unknown, which the answer shows; the next is not at fault
                 states[email.key] = EmailState.UNKNOWN
         return states

@@ -10,10 +10,10 @@ import pytest
 
 from assign_core.booking import EmailState
 from assign_core.last_result import EmailVariant
-from assign_core.outbox import EmailNotSent, EmailRefused
-from assign_core.ports import EmailKind, Record
+from assign_core.outbox import EmailNotSent, EmailRefused, MailSystemAway
+from assign_core.ports import Confirmed, EmailKind, Record
 from assign_testing.house import Capability, Contract, House, MakeHouse, T
-from assign_testing.steps import acquire, confirmed, email, result, stored
+from assign_testing.steps import acquire, confirmation, confirmed, email, hold, result, stored
 
 
 class _Crash(BaseException):
@@ -191,10 +191,117 @@ class MailerContract(Contract):
         assert queued.post.accepted == ["b:confirmation:0", "b:modification:1"]
 
     def test_a_late_delivery_of_an_older_revision_does_not_flag_the_newer_one(self, queued: House) -> None:
-        queued.modify("b", party=3)
-        queued.store.record(Record(booking_id="b", attempt_id="a2", result=result(queued, "a2", revision=1)), timeout=T)
-        queued.mailer.deliver(email(), timeout=T)
+        """Its sender has begun, so it goes out; it tells the guest nothing of the new revision."""
+
+        def meanwhile() -> None:
+            queued.modify("b", party=3)
+            late = Record(booking_id="b", attempt_id="a2", result=result(queued, "a2", revision=1))
+            queued.store.record(late, timeout=T)
+
+        queued.post.during = meanwhile
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.SENT
+        assert stored(queued).revision == 1
         assert not stored(queued).email_sent
+
+    def test_a_confirmation_is_not_sent_about_a_booking_that_the_guest_has_moved(self, queued: House) -> None:
+        """Its words are made from the row as it is now: "confirmed", at a time that nobody has confirmed."""
+        queued.modify("b", party=4)
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.FAILED
+        assert (queued.post.keys, queued.ledger()) == ([], {})
+        assert not stored(queued).email_sent
+        acquire(queued, "a2")
+        entry = confirmation(queued, hold(queued, attempt_id="a2"), "a2", revision=1)
+        assert isinstance(queued.store.confirm(entry, timeout=T), Confirmed)
+        assert queued.mailer.deliver(email(kind=EmailKind.MODIFICATION, revision=1), timeout=T) is EmailState.SENT
+        assert queued.post.accepted == ["b:modification:1"]
+
+    @pytest.mark.parametrize("status", ["cancelled", "pending", "no_show"])
+    def test_a_confirmation_is_not_sent_about_a_booking_that_is_not_seated_any_more(
+        self, queued: House, status: str
+    ) -> None:
+        queued.set_status("b", status)
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.FAILED
+        assert (queued.post.keys, queued.ledger()) == ([], {})
+
+    def test_a_booking_that_is_taken_back_and_confirmed_again_has_its_mail(self, queued: House) -> None:
+        """P4, none is lost: of the same revision, and so under the same key."""
+        queued.set_status("b", "cancelled")
+        queued.mailer.deliver(email(), timeout=T)
+        queued.set_status("b", "pending")
+        confirmed(queued, attempt_id="a2")
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.SENT
+        assert queued.post.accepted == ["b:confirmation:0"]
+        assert stored(queued).email_sent
+
+    def test_a_booking_that_the_staff_seat_again_has_its_mail(self, queued: House) -> None:
+        """Nobody confirms it anew; but whoever looks at it next queues what the row calls for."""
+        queued.set_status("b", "cancelled")
+        queued.mailer.deliver(email(), timeout=T)
+        queued.seat("b", ["small"])
+        acquire(queued, "a2")
+        look = Record(booking_id="b", attempt_id="a2", result=None, revision=0, email=email())
+        assert queued.store.record(look, timeout=T).email is EmailState.CLAIMED
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.SENT
+        assert queued.post.accepted == ["b:confirmation:0"]
+
+    def test_a_mail_that_nobody_has_looked_at_meanwhile_is_still_due(self, queued: House) -> None:
+        queued.set_status("b", "cancelled")
+        queued.seat("b", ["small"])
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.SENT
+
+    def test_a_mail_that_was_sent_is_not_sent_again_to_a_booking_that_is_taken_back(self, queued: House) -> None:
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.SENT
+        queued.set_status("b", "cancelled")
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.SENT
+        queued.set_status("b", "pending")
+        confirmed(queued, attempt_id="a2")
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.SENT
+        assert queued.post.accepted == ["b:confirmation:0"]
+
+    def test_a_mail_that_was_certainly_not_sent_is_withdrawn_too(self, queued: House) -> None:
+        queued.post.failures = [EmailNotSent("later")]
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.CLAIMED
+        queued.modify("b", party=4)
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.FAILED
+        assert queued.post.accepted == []
+
+    def test_an_unknown_mail_that_is_no_longer_true_is_not_sent_again(self, make_house: MakeHouse) -> None:
+        """If the first did not arrive, the second would be the only one, and false. It stays for somebody to see."""
+        house = make_house(deduplicates=True)
+        house.book()
+        confirmed(house)
+        house.post.failures = [ConnectionError("reset")]
+        with pytest.raises(ConnectionError):
+            house.mailer.deliver(email(), timeout=T)
+        house.modify("b", party=4)
+        assert house.mailer.deliver(email(), timeout=T) is EmailState.UNKNOWN
+        assert house.ledger() == {"b:confirmation:0": EmailState.UNKNOWN}
+        assert len(house.post.keys) == 1
+
+    def test_a_relay_withdraws_what_is_no_longer_true(self, queued: House) -> None:
+        self.needs(Capability.RELAY)
+        queued.modify("b", party=4)
+        assert queued.relay() == {"b:confirmation:0": EmailState.FAILED}
+        assert (queued.post.keys, queued.ledger()) == ([], {})
+
+    def test_a_mail_system_that_is_away_ends_a_round(self, house: House) -> None:
+        """Whoever is next would wait for it as long."""
+        self.needs(Capability.RELAY)
+        for name in ("b", "c"):
+            house.book(name)
+            confirmed(house, name, name)
+            house.advance(1)
+        house.post.failures = [MailSystemAway("nobody answers")]
+        assert house.relay() == {"b:confirmation:0": EmailState.CLAIMED}
+        assert house.post.keys == ["b:confirmation:0"]
+        house.advance(3600)
+        assert set(house.relay().values()) == {EmailState.SENT}
+        assert sorted(house.post.accepted) == ["b:confirmation:0", "c:confirmation:0"]
+
+    def test_a_mail_system_that_is_away_fails_no_delivery(self, queued: House) -> None:
+        queued.post.failures = [MailSystemAway("nobody answers")]
+        assert queued.mailer.deliver(email(), timeout=T) is EmailState.CLAIMED
+        assert queued.ledger() == {"b:confirmation:0": EmailState.CLAIMED}
 
     def test_a_damaged_blob_does_not_stop_a_delivery(self, queued: House) -> None:
         queued.plant_blob("{")

@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from assign_core.booking import OPEN, SEATED, Booking, EmailState
 from assign_core.last_result import EmailVariant, LastResult, Source, Unreadable, record
-from assign_core.outbox import EmailNotSent, EmailRefused, Step, Transport, next_step
+from assign_core.outbox import EmailNotSent, EmailRefused, MailSystemAway, Step, Transport, next_step, still_true
 from assign_core.ports import (
     Acquired,
     Busy,
@@ -319,6 +319,12 @@ class SqliteMailer:
         self._transport = transport
 
     def deliver(self, email: Email, *, timeout: float) -> EmailState:
+        try:
+            return self._hand_over(email, timeout)
+        except MailSystemAway:
+            return EmailState.CLAIMED
+
+    def _hand_over(self, email: Email, timeout: float) -> EmailState:
         state = self.begin(email)
         if state is not None:
             return state
@@ -326,8 +332,11 @@ class SqliteMailer:
             self._transport.send(email, idempotency_key=email.key, timeout=timeout)
         except EmailRefused:
             return self._settle(email, EmailState.FAILED)
-        except EmailNotSent:
-            return self._settle(email, EmailState.CLAIMED)
+        except EmailNotSent as reason:
+            self._settle(email, EmailState.CLAIMED)
+            if isinstance(reason, MailSystemAway):
+                raise
+            return EmailState.CLAIMED
         except BaseException:
             self._settle(email, EmailState.UNKNOWN)
             raise
@@ -341,13 +350,13 @@ class SqliteMailer:
                 raise LookupError(f"e-mail {email.key} is not queued")
             state, until = EmailState(found[0]["state"]), found[0]["sending_until"]
             booking = self._db.row(email.booking_id)
-            still = booking is not None and booking["status"] in OPEN and booking["revision"] == email.revision
+            still = booking is not None and still_true(email, status=booking["status"], revision=booking["revision"])
             step = next_step(
                 state,
                 None if until is None else moment(until),
                 now=self._db.clock.now(),
                 deduplicates=self._transport.deduplicates,
-                called_for=still or email.kind is not EmailKind.STAFF_NOTICE,
+                called_for=still,
             )
             match step:
                 case Step.LEAVE:
@@ -370,7 +379,10 @@ class SqliteMailer:
                 continue
             email = Email(booking_id=row["booking_id"], kind=EmailKind(row["kind"]), revision=row["revision"])
             try:
-                done[email.key] = self.deliver(email, timeout=1.0)
+                done[email.key] = self._hand_over(email, 1.0)
+            except MailSystemAway:
+                done[email.key] = EmailState.CLAIMED
+                break
             except Exception:  # noqa: BLE001 - it is settled as unknown, and the next one is not at fault
                 done[email.key] = EmailState.UNKNOWN
         return done
