@@ -14,6 +14,7 @@ from assign_core.last_result import Source
 from assign_floor import Floor, Table, sample_floor
 from assign_sim import Comparison, Evening, Guest, Service, choose, compare, evening, story
 from assign_sim.evening import NOON
+from assign_sim.service import percentile
 
 FLOOR: Final = sample_floor()
 DINNER: Final = NOON.replace(hour=19)
@@ -117,6 +118,46 @@ def test_a_booking_without_a_table_is_left_empty_only_while_its_tables_stand_fre
     taken = Service(stays, lone, False, deaf).run()
     assert taken.seated == {"first"}
     assert not taken.left_empty
+
+
+def test_what_becomes_free_after_the_cutoff_is_no_table_left_empty() -> None:
+    lone = Floor(tables=[Table(id="only", seats=2)])
+    at_the_door = (DINNER - NOON).total_seconds() - 60.0
+    guests = (
+        Guest(booking_id="first", party=2, books_at=0.0, start_at=DINNER, cancels_at=at_the_door),
+        Guest(booking_id="second", party=2, books_at=600.0, start_at=DINNER),
+    )
+    ended = Service(Evening(seed=1, begins=NOON, guests=guests), lone, True, Policy()).run()
+    assert not ended.seated
+    assert not ended.left_empty
+    # The first guest was written to before cancelling.
+    assert (ended.emails_handed_over, ended.emails_outlived) == (1, 1)
+
+
+def test_who_changes_a_booking_waits_from_the_change_on() -> None:
+    guest = Guest(booking_id="b", party=2, books_at=0.0, start_at=DINNER, changes_at=3_600.0, changed_party=3)
+    workload = Evening(seed=1, begins=NOON, guests=(guest,))
+    ended = Service(workload, FLOOR, True, Policy()).run()
+    assert 0 < ended.seated_after["b"] < 600
+    assert (ended.emails_handed_over, ended.emails_outlived) == (2, 1)
+    lines = story(workload, ended, guest)
+    assert lines[-1].endswith(" after the change.")
+    assert "13:00:00  the guest changes the party to 3" in lines
+    assert [line[:8] for line in lines[:-1]] == sorted(line[:8] for line in lines[:-1])
+
+
+@pytest.mark.parametrize("bookings", [1, 2, 3, 5])
+def test_a_small_evening_tells_as_many_bookings_as_it_can(bookings: int) -> None:
+    workload = evening(7, bookings)
+    ended = Service(workload, FLOOR, True, Policy()).run()
+    chosen = choose(workload, ended)
+    assert len(chosen) == len({guest.booking_id for guest in chosen}) == min(3, bookings)
+
+
+def test_durations_are_told_without_the_noise_of_the_clock() -> None:
+    assert percentile((0.1 + 0.2,), 50) == 0.3
+    assert percentile((1.8000000000029104, 1.7999999999992724), 50) == 1.8
+    assert percentile((), 95) == 0.0
 
 
 def test_a_workload_without_guests_is_refused() -> None:

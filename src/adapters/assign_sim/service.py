@@ -38,8 +38,9 @@ class Ended:
     Attributes:
         bookings, emails, told: how the bookings stand, the ledger of e-mails, and every event of telemetry.
         accepted: keys of the e-mails that the mail system took, in order.
-        left_empty: bookings without a table although a search at the end of the night would find one.
-        seated_after: seconds from request to confirmation, of those seated.
+        left_empty: bookings without a table although a search at their cutoff, the last useful moment, would have
+            found one. What becomes free later, when somebody cancels at the door, no policy could have given them.
+        seated_after: seconds from the request, or its last change, to confirmation; of those seated.
     """
 
     sharing: bool
@@ -74,6 +75,16 @@ class Ended:
         return sum(mail.handed_over for mail in self._guest_mail)
 
     @property
+    def emails_outlived(self) -> int:
+        """E-mails to guests who have cancelled or changed their booking since."""
+        return sum(
+            mail.handed_over
+            for mail in self._guest_mail
+            if mail.email.booking_id not in self.seated
+            or mail.email.revision != self.bookings[mail.email.booking_id].revision
+        )
+
+    @property
     def emails_duplicate(self) -> int:
         return len(self.accepted) - len(set(self.accepted))
 
@@ -94,15 +105,18 @@ class Ended:
         return percentile(self.inline_seconds, percent)
 
     def delay_percentile(self, percent: int) -> float:
-        """From request to confirmation, of those seated, in seconds."""
+        """From request, or its last change, to confirmation, of those seated, in seconds."""
         return percentile(self.seconds_to_seat, percent)
 
 
 def percentile(values: tuple[float, ...], percent: int) -> float:
-    """The inclusive percentile; 0 of nothing."""
-    if len(values) < 2:
-        return values[0] if values else 0.0
-    return quantiles(values, n=100, method="inclusive")[percent - 1]
+    """The inclusive percentile of durations in seconds, to the microsecond; 0 of nothing."""
+    if len(values) > 1:
+        found = quantiles(values, n=100, method="inclusive")[percent - 1]
+    else:
+        found = values[0] if values else 0.0
+    # Differences of times since noon: what is below a microsecond is noise of the subtraction.
+    return round(found, 6)
 
 
 @define
@@ -124,7 +138,9 @@ class Service:
     house: House = field(init=False)
     _inline_seconds: list[float] = field(factory=list, init=False)
     _seated_after: dict[str, float] = field(factory=dict, init=False)
+    _asked_at: dict[str, float] = field(factory=dict, init=False)
     _suppressed: int = field(default=0, init=False)
+    _free_at_cutoff: set[str] = field(factory=set, init=False)
 
     def __attrs_post_init__(self) -> None:
         clock = VirtualClock(self.workload.begins, seed=self.workload.seed)
@@ -145,6 +161,8 @@ class Service:
     def _books(self, guest: Guest) -> None:
         self.house.book(guest.booking_id, party=guest.party, start_at=guest.start_at)
         now = self.simulation.clock.monotonic()
+        cutoff = guest.start_at - self.policy.cutoff - self.workload.begins
+        self.simulation.after(cutoff.total_seconds() - now, partial(self._last_moment, guest.booking_id))
         if guest.cancels_at is not None:
             self.simulation.after(guest.cancels_at - now, partial(self.house.cancel, guest.booking_id))
         if guest.changes_at is not None and guest.changed_party is not None:
@@ -158,7 +176,7 @@ class Service:
 
     def _asks(self, guest: Guest, trigger: str) -> None:
         """The guest's request, and the job that the host queues when it has not ended in a table."""
-        asked_at = self.simulation.clock.monotonic()
+        asked_at = self._asked_at[guest.booking_id] = self.simulation.clock.monotonic()
         flow = inline_attempt(guest.booking_id, policy=self.policy, trigger=trigger, on_deadline=self.on_deadline)
         self.simulation.tell(
             flow,
@@ -203,20 +221,25 @@ class Service:
 
     def _note(self, guest: Guest, seated: bool) -> None:
         if seated:
-            self._seated_after.setdefault(guest.booking_id, self.simulation.clock.monotonic() - guest.books_at)
+            waited = self.simulation.clock.monotonic() - self._asked_at[guest.booking_id]
+            self._seated_after.setdefault(guest.booking_id, waited)
+
+    def _last_moment(self, booking_id: str) -> None:
+        if self.house.would_find(_at_last(booking_id)):
+            self._free_at_cutoff.add(booking_id)
 
     # The night's end.
 
     def _ended(self) -> Ended:
         house, tally, bookings = self.house, self.house.tally, self.house.bookings()
-        waiting = [booking_id for booking_id, booking in bookings.items() if booking.status in OPEN]
+        waiting = {booking_id for booking_id, booking in bookings.items() if booking.status in OPEN}
         return Ended(
             sharing=self.sharing,
             bookings=bookings,
             emails=house.emails(),
             accepted=[email.key for email in house.transport.accepted],
             told=house.events(),
-            left_empty=frozenset(booking_id for booking_id in waiting if house.would_find(_afterwards(booking_id))),
+            left_empty=frozenset(waiting & self._free_at_cutoff),
             planner_calls=dict(tally.planner_calls),
             planner_seconds=tally.planner_seconds,
             capacity_looks=tally.capacity_looks,
@@ -236,10 +259,10 @@ def _ignore(_: object) -> None:
     """A job's answer is looked at when it has ended."""
 
 
-def _afterwards(booking_id: str) -> QuoteRequest:
-    """The question at the end of the night: would a search seat this booking now?"""
+def _at_last(booking_id: str) -> QuoteRequest:
+    """The question at the last useful moment: would a search seat this booking now?"""
     return QuoteRequest(
-        booking_id=booking_id, revision=0, attempt_id="afterwards", strategy=Policy().strategy, hold_seconds=1.0
+        booking_id=booking_id, revision=0, attempt_id="at last", strategy=Policy().strategy, hold_seconds=1.0
     )
 
 
@@ -258,7 +281,7 @@ class Comparison:
 
     @property
     def lost(self) -> tuple[str, ...]:
-        """Bookings seated without sharing and not with it, although their seats went unused."""
+        """Bookings seated without sharing and not with it, although tables for them stood free at their cutoff."""
         return tuple(sorted(self.unshared.seated & self.shared.left_empty))
 
     @property

@@ -52,33 +52,33 @@ _SENTENCES: Final[Mapping[EventName, _Say]] = {
 def story(workload: Evening, ended: Ended, guest: Guest) -> list[str]:
     """The booking's evening, one line a happening."""
     booking = ended.bookings[guest.booking_id]
-    lines = [
-        f"{_time(workload, guest.books_at)}  asks for {guest.party} at {guest.start_at:%H:%M}",
+    happened = [
+        (_moment(workload, guest.books_at), f"asks for {guest.party} at {guest.start_at:%H:%M}"),
         *_told(ended, guest),
     ]
     if guest.cancels_at is not None:
-        lines.append(f"{_time(workload, guest.cancels_at)}  the guest cancels")
+        happened.append((_moment(workload, guest.cancels_at), "the guest cancels"))
+    if guest.changes_at is not None:
+        happened.append((_moment(workload, guest.changes_at), f"the guest changes the party to {guest.changed_party}"))
+    happened.sort(key=lambda happening: happening[0])
+    lines = [f"{moment:%H:%M:%S}  {words}" for moment, words in happened]
     if booking.status in SEATED:
-        waited = ended.seated_after.get(guest.booking_id)
-        lines.append(
-            f"In the end: seated, {span_in_words(timedelta(seconds=waited))} after asking."
-            if waited
-            else "In the end: seated."
-        )
+        waited = span_in_words(timedelta(seconds=ended.seated_after[guest.booking_id]))
+        lines.append(f"In the end: seated, {waited} after {'asking' if guest.changes_at is None else 'the change'}.")
     else:
         searches = _searches(ended, guest)
         lines.append(f"In the end: {booking.status}, with {searches} search{'es' * (searches != 1)} in all.")
     return lines
 
 
-def _told(ended: Ended, guest: Guest) -> Iterator[str]:
+def _told(ended: Ended, guest: Guest) -> Iterator[tuple[datetime, str]]:
     before = ""
     for event in _events(ended, guest):
         if event.name not in _SENTENCES:
             continue
         said = _SENTENCES[event.name](event.context)
         if said is not None and said != before:
-            yield f"{_clock(event.at)}  {said}"
+            yield event.at, said
             before = said
 
 
@@ -90,20 +90,26 @@ def _events(ended: Ended, guest: Guest) -> Iterator[Event]:
     return (event for event in ended.told if event.booking_id == guest.booking_id)
 
 
-def _time(workload: Evening, seconds: float) -> str:
-    return _clock(workload.begins + timedelta(seconds=seconds))
+def _moment(workload: Evening, seconds: float) -> datetime:
+    return workload.begins + timedelta(seconds=seconds)
 
 
-def _clock(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}"
+TOLD: Final = 3
+"""How many bookings are worth telling."""
 
 
 def choose(workload: Evening, ended: Ended) -> list[Guest]:
-    """Three bookings worth telling: one seated when it asked, one that had to wait for its table, one without."""
+    """Three bookings worth telling: one that had to wait for its table, one seated when it asked, one without.
+
+    A kind that the evening has no example of gives its place to another booking, as long as there is one.
+    """
     found: dict[str, Guest] = {}
     for guest in workload.guests:
         found.setdefault(_kind(ended, guest), guest)
-    return [found[kind] for kind in ("waited", "at once", "without") if kind in found]
+    wanted = [found[kind] for kind in ("waited", "at once", "without") if kind in found]
+    others = [guest for guest in (*found.values(), *workload.guests) if guest not in wanted]
+    # Each once, in this order.
+    return list(dict.fromkeys((*wanted, *others)))[:TOLD]
 
 
 def _kind(ended: Ended, guest: Guest) -> str:
