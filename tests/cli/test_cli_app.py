@@ -38,11 +38,21 @@ def test_the_version_is_the_distributions(ask: Ask) -> None:
     assert ask("--version").stdout == f"assign-core {version('assign-core')}\n"
 
 
-@pytest.mark.parametrize("name", ["explain", "classify", "replay"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself(ask: Ask, name: str) -> None:
     result = ask(name, "--help")
-    assert result.exit_code == 0
-    assert result.stdout.startswith(f"Usage: assign-core {name} ")
+    assert (result.exit_code, result.stderr) == (0, "")
+    usage, _, rest = result.stdout.partition("\n\n")
+    assert usage.startswith(f"Usage: assign-core {name} ")
+    told, _, options = rest.partition("\nOptions:\n")
+    assert told.strip()
+    assert "--help" in options
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_every_command_is_explained(name: str) -> None:
+    command = COMMANDS[name].load()
+    assert [option.opts for option in command.params if isinstance(option, click.Option) and not option.help] == []
 
 
 def test_the_list_of_commands_loads_none_of_them() -> None:
@@ -71,9 +81,9 @@ def test_a_target_that_is_no_command_is_told_at_once() -> None:
         Subcommand("assign_cli.app:READER_GONE", "").load()
 
 
-def test_every_listed_command_but_the_demo_can_be_loaded() -> None:
+def test_every_listed_command_can_be_loaded() -> None:
     context = click.Context(cli)
-    for name in COMMANDS.keys() - {"demo"}:
+    for name in COMMANDS:
         command = cli.get_command(context, name)
         assert command is not None
         assert command.name == name

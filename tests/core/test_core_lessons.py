@@ -6,8 +6,10 @@ in it.
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -44,6 +46,17 @@ BOOKING: Final = Booking(id="b", start_at=NOON + timedelta(hours=8))
 CONFIRMED: Final = replace(BOOKING, status=BookingStatus.CONFIRMED.value)
 FAILED: Final = LastResult(source=Source.INLINE, recorded_at=NOON, success=False, attempt_id="a0")
 FULL: Final = replace(FAILED, reason="No suitable tables available")
+
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("number", range(1, 31))
+def test_every_lesson_has_a_test_that_is_named_after_it(number: int) -> None:
+    # By name only, so that a row of the list of lessons leads to its tests.
+    folders = (ROOT / "tests", ROOT / "src" / "adapters" / "assign_testing")
+    named = re.compile(rf"^ *(?:async )?def test_lesson_{number:02}_\w", re.MULTILINE)
+    assert any(named.search(path.read_text(encoding="utf-8")) for folder in folders for path in folder.rglob("*.py"))
 
 
 def test_lesson_02_a_late_confirm_makes_the_result_true() -> None:
