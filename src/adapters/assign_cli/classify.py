@@ -32,7 +32,7 @@ def classify(texts: tuple[str, ...], *, json_: bool) -> None:
     """Give a planner's reasons their code and failure class.
 
     One line for each TEXT: code, class, text. Without TEXT it reads standard input line by line; an empty line is an
-    empty reason.
+    empty reason, and an input without lines has no answers.
     """
     for reason in texts or _lines():
         code, failure_class = classify_reason(reason)
