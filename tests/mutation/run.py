@@ -10,8 +10,11 @@ whoever reads one of those folders reads the whole specification of its part. A 
 fills a table) has had its effect by then, so what survives there is tried again in a process of its own. mutmut changes
 the bodies of functions: what stands in tables and class bodies is not mutated, and what decorators wrap is left alone.
 
-What survives has to be on the list of :mod:`tests.mutation.survivors`, and what is on the list has to survive; else it
-ends with 1. So it does below ``LEAST`` of all mutants killed. Needs the extra ``mutation``.
+A mutant is killed when a test fails, and is *timed out* when the tests do not come to an end, which is told apart. All
+else survives: no test minded, none reaches it, or the run ended as no run should. What survives has to be on the list
+of :mod:`tests.mutation.survivors`, and what is on the list has to survive; else it ends with 1. So it does below
+``LEAST`` of all mutants killed or timed out. The figures of the modules that were mutated are kept in
+``benchmarks/results/mutation.json``; those of the others stay as they are there. Needs the extra ``mutation``.
 """
 
 from __future__ import annotations
@@ -24,17 +27,23 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.mutation.survivors import Mutant, disagreements, listed  # noqa: E402 - started as a script, by its path
+# Started as a script, by its path, so these come after it.
+from tests.mutation.score import Score, keep, score_of  # noqa: E402
+from tests.mutation.survivors import Mutant, disagreements, listed  # noqa: E402
 
 COPIED: Final = ("src", "tests", "migrations", "pyproject.toml", "README.md", "LICENSE")
+TOOLS: Final = ("mutmut", "pytest", "hypothesis")
 LEAST: Final = 0.95
+PATIENCE: Final = 600.0
+"""Seconds after which tests in a process of their own are taken for endless."""
 TOLD_BY_FLOWS: Final = (
     "async_engine",
     "closing",
@@ -69,6 +78,9 @@ def modules() -> list[str]:
 
 def copy_to(folder: Path, tests: str) -> None:
     """The tree, with the tests that are to mind."""
+    # Where the mutants will be has to be there when the interpreter starts: it remembers that a folder on its path is
+    # not, never looks again, and so imports the package as it is installed, without a single mutant.
+    (folder / "mutants" / "src" / "adapters").mkdir(parents=True)
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
@@ -86,7 +98,7 @@ def copy_to(folder: Path, tests: str) -> None:
 
 
 def results(folder: Path) -> dict[str, int]:
-    """The exit code of the tests for each mutant that was tried; 0: no test minded."""
+    """The exit code of the tests for each mutant that was tried."""
     found: dict[str, int | None] = {}
     for path in sorted(folder.glob("mutants/src/assign_core/*.meta")):
         found |= json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
@@ -114,19 +126,23 @@ def described(folder: Path, name: str) -> Mutant:
 def surroundings(folder: Path) -> dict[str, str]:
     """Where nothing is imported but the copy, and no example is made smaller or kept."""
     sources = os.pathsep.join(str(folder / "mutants" / "src" / name) for name in (".", "adapters"))
-    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": sources, "ASSIGN_CORE_MUTATING": "1"}
+    return {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": sources, "ASSIGN_CORE_BRIEF": "1"}
 
 
 def minded_afresh(folder: Path, mutant: str) -> bool:
     """Whether a test fails when the core is imported with the mutant in it."""
     options = ("-x", "-q", "-p", "no:cacheprovider", "--ignore=tests/core/test_core_purity.py")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, *FIRST],
-        cwd=folder / "mutants",
-        env={**surroundings(folder), "MUTANT_UNDER_TEST": mutant},
-        capture_output=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *options, *FIRST],
+            cwd=folder / "mutants",
+            env={**surroundings(folder), "MUTANT_UNDER_TEST": mutant},
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE,
+        )
+    except subprocess.TimeoutExpired:
+        return True
     return done.returncode != 0
 
 
@@ -137,8 +153,8 @@ def called_by_import() -> set[str]:
     return set(done.stdout.split())
 
 
-def mutate(tests: str, wanted: Sequence[str], children: int) -> tuple[int, list[Mutant]]:
-    """How many mutants some modules have, and those that survive the tests of one folder."""
+def mutate(tests: str, wanted: Sequence[str], children: int) -> tuple[dict[str, Score], list[Mutant]]:
+    """What became of the mutants of some modules, and those that survive the tests of one folder."""
     with tempfile.TemporaryDirectory(prefix="mutation-") as name:
         folder = Path(name)
         copy_to(folder, tests)
@@ -146,13 +162,24 @@ def mutate(tests: str, wanted: Sequence[str], children: int) -> tuple[int, list[
         command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(children), *patterns]
         subprocess.run(command, cwd=folder, env=surroundings(folder), check=True)
         tried = results(folder)
-        alive = [mutant for mutant, code in tried.items() if code == 0]
+        if not tried:
+            raise SystemExit(f"mutmut has tried no mutant of {', '.join(wanted)}; its output above says why")
+        alive = [mutant for mutant, code in tried.items() if score_of([code]).survived]
         called = called_by_import()
         unsure = [mutant for mutant in alive if function_of(mutant) in called]
         if unsure and minded_afresh(folder, ""):
             raise SystemExit("tests/core fail in a process of their own without any mutant; make them pass first")
-        killed = {mutant for mutant in unsure if minded_afresh(folder, mutant)}
-        return len(tried), [described(folder, mutant) for mutant in alive if mutant not in killed]
+        minded = {mutant: 1 for mutant in unsure if minded_afresh(folder, mutant)}
+        codes = by_module({**tried, **minded})
+        scores = {module: score_of(codes.get(module, [])) for module in wanted}
+        return scores, [described(folder, mutant) for mutant in alive if mutant not in minded]
+
+
+def by_module(codes: Mapping[str, int]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for mutant, code in codes.items():
+        found.setdefault(mutant.split(".")[1], []).append(code)
+    return found
 
 
 def main() -> int:
@@ -164,19 +191,20 @@ def main() -> int:
     if unknown := set(wanted) - set(modules()):
         parser.error(f"no module {', '.join(sorted(unknown))}; the core has {', '.join(modules())}")
     reasons = listed()
-    tried, survived = 0, list[Mutant]()
+    scores, survived = dict[str, Score](), list[Mutant]()
     for tests, told in (("tests/flows", True), ("tests/core", False)):
         mine = [module for module in wanted if (module in TOLD_BY_FLOWS) is told]
         if mine:
             found = mutate(tests, mine, options.children)
-            tried, survived = tried + found[0], survived + found[1]
-    score = 1 - len(survived) / max(1, tried)
+            scores, survived = scores | found[0], survived + found[1]
+    keep(scores, whole=modules(), tools={tool: version(tool) for tool in TOOLS})
+    total = sum(scores.values(), Score())
     said = disagreements(reasons, survived, wanted)
-    if score < LEAST:
+    if total.share < LEAST:
         said.append(f"the score is below {LEAST:.0%}")
-    said.append(f"{tried - len(survived)} of {tried} mutants killed: {score:.1%}; {len(survived)} survive")
-    print("", *said, sep="\n")  # noqa: T201 - the report is what this is for
-    return len(said) > 1
+    said += [f"{module:14} {score}" for module, score in sorted(scores.items())]
+    print("", *said, f"{'':14} {total}", sep="\n")  # noqa: T201 - the report is what this is for
+    return len(said) > len(scores)
 
 
 if __name__ == "__main__":
