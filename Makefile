@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit bench docs clean mutation vectors
+.PHONY: help demo test lint unit bench docs clean mutation vectors soak coverage
 
 help:
 	@echo "make demo    an evening's service, with and without sharing results"
 	@echo "make test    linters, types, architecture, then every test"
 	@echo "make bench   decision, reading and writing the blob, in microseconds"
 	@echo "make mutation  change the core one thing at a time, and see whether a test minds (slow)"
+	@echo "make coverage  lines and branches of the core that its own tests reach; fails below all of them"
+	@echo "make soak    a million schedules, fifty kills at every boundary, a hundred crashes of the server (hours)"
 	@echo "make vectors write the decision vectors of assign_testing"
 	@echo "make docs    write the generated parts of README.md"
 	@echo "make clean   remove what the other targets made"
@@ -54,6 +56,16 @@ docs: $(VENV)/.test
 
 mutation: $(VENV)/.mutation
 	$(BIN)/python tests/mutation/run.py
+
+# The core's own tests alone; what an adapter's tests reach besides is no specification of the core.
+coverage: $(VENV)/.test
+	ASSIGN_CORE_BRIEF=1 $(BIN)/python -m pytest --numprocesses auto --dist worksteal tests/core tests/flows tests/wire \
+	    --cov=assign_core --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+soak: $(VENV)/.test
+	mkdir -p benchmarks/results
+	$(BIN)/python -m assign_testing.explorer --random 1000000 --processes 2 --out benchmarks/results/explored.json
+	ASSIGN_CORE_SOAK=1 $(BIN)/python -m pytest tests/faults
 
 vectors: $(VENV)/.test
 	$(BIN)/python -m tests.testing.make_vectors

@@ -1,6 +1,6 @@
 """Servers that may be hurt: one for each module, of its own, with commits that survive a crash of the server.
 
-``--soak``, or ``ASSIGN_CORE_SOAK=1``, makes many of what is otherwise a handful. What was done is counted and told at
+``ASSIGN_CORE_SOAK=1`` makes many of what is otherwise a handful. What was done is counted and told at
 the end.
 """
 
@@ -21,23 +21,14 @@ from assign_postgres.embedded import EmbeddedServer, embedded_cluster
 from assign_postgres.migrate import GROUPS, migrate
 from assign_postgres.names import Names
 
-COUNTED = pytest.StashKey[Counter[str]]()
 # A crash of the server must not lose what it has said is committed; a crash of the machine is nobody's subject here.
 SETTINGS = {"synchronous_commit": "on", "shared_buffers": "16MB", "autovacuum": "off", "max_connections": "60"}
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--soak", action="store_true", help="faults: many of each kind, not a handful; takes long")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[COUNTED] = Counter()
-
-
 @pytest.fixture(scope="session")
-def soak(request: pytest.FixtureRequest) -> bool:
+def soak() -> bool:
     """Whether many are wanted."""
-    return bool(request.config.getoption("--soak", default=False)) or bool(os.environ.get("ASSIGN_CORE_SOAK"))
+    return bool(os.environ.get("ASSIGN_CORE_SOAK"))
 
 
 @pytest.fixture
