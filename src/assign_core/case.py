@@ -38,7 +38,8 @@ class Decision(NamedTuple):
         max_attempts: the retry budget, in job attempts.
         attempts_used: how many of them this revision has had.
         not_before: for ``wait``, when to look again (aware, UTC); else ``None``.
-        parked: a ``wait`` that ends at once when the capacity version grows.
+        parked: a ``wait`` of which the staff is told, since only news ends it: it ends at once when the capacity
+            version grows, or, on a host that keeps none, at the last chance before the cutoff.
         strategy: the planner's knobs for the next attempt.
         suppress_email: the guest has been written to about this revision.
         evidence: what the stored result is worth now.
@@ -177,10 +178,13 @@ def backoff(case: Case, last: LastResult) -> datetime:
 
 def _no_later_than_last_chance(case: Case, moment: datetime) -> datetime:
     """A put-off attempt still happens before the cutoff, as far as the delay schedule allows."""
+    chance = last_chance(case)
+    if chance is None or case.last is None or moment <= chance:
+        return moment
+    return min(moment, max(chance, backoff(case, case.last)))
+
+
+def last_chance(case: Case) -> datetime | None:
+    """The last moment at which a job that is due still begins before the cutoff; ``None``: no start is known."""
     start = case.booking.start_at
-    if start is None or case.last is None:
-        return moment
-    last_chance = later(start, -(case.policy.cutoff + case.policy.dispatch_margin))
-    if moment <= last_chance:
-        return moment
-    return min(moment, max(last_chance, backoff(case, case.last)))
+    return None if start is None else later(start, -(case.policy.cutoff + case.policy.dispatch_margin))

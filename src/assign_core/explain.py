@@ -124,7 +124,9 @@ def _action(decision: Decision, now: datetime) -> str:
                 if until is None
                 else f" until {until.isoformat().replace('+00:00', 'Z')} (in {span_in_words(until - now)})"
             )
-            return f"Wait{when}, or until seats become free." if decision.parked else f"Wait{when}."
+            if decision.parked and "last_chance" not in decision.rules:
+                return f"Wait{when}, or until seats become free."
+            return f"Wait{when}."
         case Action.GIVE_UP:
             return "Give up: no further search. The booking stays as it is, and the staff is told once."
         case Action.ENSURE_EMAIL:

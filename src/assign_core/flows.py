@@ -64,7 +64,7 @@ async def job_attempt(booking_id: str, *, policy: Policy, trigger: str) -> Outco
 
 
 async def run_job(booking_id: str, *, policy: Policy, trigger: str) -> Outcome:
-    """A job to its end. Between attempts it sleeps; while the booking is parked it looks at the version only."""
+    """A job to its end. In between it sleeps; while the booking is parked it looks at the version, if one is kept."""
     run = JobRun()
     while True:
         await Within(policy.job_deadline.total_seconds())
@@ -74,7 +74,7 @@ async def run_job(booking_id: str, *, policy: Policy, trigger: str) -> Outcome:
             return outcome
         looks = 1
         while (left := (outcome.wait_until - await Now()).total_seconds()) > 0:
-            if not outcome.parked:
+            if not outcome.parked or outcome.capacity_version is None:
                 await Sleep(left)
                 break
             await Sleep(min(left, policy.delay_after(looks).total_seconds()))

@@ -348,7 +348,11 @@ class Telemetry(Protocol):
     """Where events go."""
 
     def emit(self, events: Sequence[Event], *, stored: bool) -> None:
-        """Take the events without delay. ``stored``: the booking store has them already, in its transaction."""
+        """Take the events without delay. ``stored``: the booking store has them already, in its transaction.
+
+        It only puts them down somewhere: the blocking engine calls it in the guest's own thread, where nothing could
+        stop it. ``assign_runtime.BackgroundTelemetry`` makes any telemetry do so.
+        """
         ...
 
 

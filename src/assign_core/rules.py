@@ -30,6 +30,7 @@ from assign_core.case import (
     answer,
     backoff,
     jitter,
+    last_chance,
     later,
     spread,
     within_budget,
@@ -127,7 +128,14 @@ def _capacity_fresh(case: Case) -> Decision | None:
     if last is None:
         return None
     budget = min(case.policy.capacity_budget, case.policy.max_attempts)
-    return within_budget(case, "capacity_fresh", budget, later(last.recorded_at, case.policy.freshness))
+    stale_at = later(last.recorded_at, case.policy.freshness)
+    # The first job attempt is put off no longer than the evidence counts. The last one is worth most where it finds
+    # whatever was freed until then: spent after minutes, it leaves hours in which freed seats go unused.
+    if 0 < case.attempts_used == budget - 1:
+        chance = last_chance(case)
+        if chance is not None and chance > stale_at and chance > case.now:
+            return answer(case, WAIT, ("last_chance",), budget, chance, parked=True)
+    return within_budget(case, "capacity_fresh", budget, stale_at)
 
 
 def _contention(case: Case) -> Decision | None:
@@ -237,10 +245,10 @@ RULES: Final[tuple[Rule, ...]] = (
         failure=FailureClass.CAPACITY,
     ),
     Rule(
-        names=("capacity_fresh",),
-        when="Fresh *capacity* failure, no capacity version to compare.",
+        names=("capacity_fresh", "last_chance"),
+        when="Fresh *capacity* failure, no capacity version to compare; and a job has searched, and may once more.",
         then="`wait` until it goes stale, but no longer than to the last chance before the cutoff (or the delay, if "
-        "that is later); capacity budget.",
+        "that is later), capacity budget; `wait`, parked, for that last chance.",
         answer=_capacity_fresh,
         evidence=USABLE,
         failure=FailureClass.CAPACITY,

@@ -168,6 +168,10 @@ def model(q: Question, s: Settings, share: float) -> Answer:
         return say("wait", "capacity_unchanged", at=look, knobs=knobs)._replace(parked=True)
     elif shrinks and failure == "capacity":
         rule, budget, due = "capacity_fresh", min(s.capacity_budget, full), q.at + s.freshness
+        if used >= 1 and used + 1 == budget and q.start is not None:
+            chance = q.start - s.cutoff - s.margin
+            if chance > max(due, 0):
+                return say("wait", "last_chance", budget=budget, at=chance, knobs=knobs)._replace(parked=True)
     # 6.
     elif shrinks and failure == "contention":
         rule, budget, due = "contention", full, backoff
@@ -346,6 +350,8 @@ STARTS: Final = (
     10 * MINUTE + 2 * SECOND,
     10 * MINUTE + 31 * SECOND,
     11 * MINUTE,
+    15 * MINUTE + 30 * SECOND,
+    15 * MINUTE + 30 * SECOND + 1,
 )
 ATTEMPTS: Final = range(13)
 FAILURES: Final = ("permanent", "capacity", "contention", "rejected", "ambiguous", "infrastructure", None)

@@ -58,9 +58,9 @@ def test_a_booking_that_waits_is_told_in_whole() -> None:
         "Wait until 2026-03-14T12:04:00Z (in 4 min).",
         "Job attempts used: 0 of 2.",
         (
-            "Rule capacity_fresh: Fresh capacity failure, no capacity version to compare. Then wait until it goes "
-            "stale, but no longer than to the last chance before the cutoff (or the delay, if that is later); "
-            "capacity budget."
+            "Rule capacity_fresh: Fresh capacity failure, no capacity version to compare; and a job has searched, and "
+            "may once more. Then wait until it goes stale, but no longer than to the last chance before the cutoff (or "
+            "the delay, if that is later), capacity budget; wait, parked, for that last chance."
         ),
     )
 

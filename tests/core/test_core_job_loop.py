@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -374,9 +375,22 @@ def test_the_full_budget_is_spent_on_the_schedule() -> None:
     assert story.decisions[-1].rules == ("infrastructure", "budget_used_up")
 
 
-def test_capacity_of_unknown_version_is_searched_twice_and_each_time_with_news_of_its_own() -> None:
+@pytest.mark.parametrize(
+    ("start_at", "searched"),
+    [
+        # When the finding is stale; and at the last chance, which finds whatever was freed until then.
+        (NOON + timedelta(hours=8), [300, 8 * 3600 - 630]),
+        # The last chance comes before the second finding is stale.
+        (NOON + timedelta(minutes=20), [300, 570]),
+        # No start is known, so there is no last chance.
+        (None, [300, 600]),
+    ],
+)
+def test_capacity_of_unknown_version_is_searched_twice_and_each_time_with_news_of_its_own(
+    start_at: datetime | None, searched: list[float]
+) -> None:
     planner = [Failure(ReasonCode.NO_CAPACITY, timedelta(0), None)]
     last = LastResult(source=Source.INLINE, recorded_at=NOON, success=False, reason_code=ReasonCode.NO_CAPACITY)
-    story = follow(Booking(id="b", start_at=NOON + timedelta(hours=8)), last, DEFAULTS, planner)
-    assert [(begun - NOON).total_seconds() for begun in story.started] == [300, 600]
+    story = follow(Booking(id="b", start_at=start_at), last, DEFAULTS, planner)
+    assert [(begun - NOON).total_seconds() for begun in story.started] == searched
     assert all(decision.failure_class is FailureClass.CAPACITY for decision in story.decisions)

@@ -250,9 +250,11 @@ def test_contention_waits_until_the_blocking_hold_expires(kind: Kind) -> None:
     world = World(kind, floor=Floor(tables=[Table(id="only", seats=2)]))
     world.book()
     world.book("rival")
-    rival = world.floor_planner
-
-    held = rival.quote(
+    lease = Lease(
+        attempt_id="rival", source=Source.JOB, taken_at=world.now, expires_at=world.now + timedelta(minutes=9)
+    )
+    world.store.acquire("rival", lease, timeout=1)
+    held = world.floor_planner.quote(
         QuoteRequest(booking_id="rival", revision=0, attempt_id="rival", strategy=Strategy(), hold_seconds=90),
         timeout=1,
     )
@@ -356,27 +358,68 @@ def test_retries_keep_the_delay_schedule_with_jitter(kind: Kind) -> None:
         assert step <= delay <= step * 1.2
 
 
-def test_fresh_capacity_evidence_without_a_version_puts_the_first_job_attempt_off(kind: Kind) -> None:
-    world = World(kind, script=[Cue(answer=NO_TABLES)])
-    world.fill()
-    world.book()
-    # A house that keeps no versions.
+@pytest.fixture
+def unversioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A house that keeps no versions."""
 
     def no_version(database: MemoryDatabase, row: Row) -> None:
         del database, row
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(MemoryDatabase, "version", no_version)
-        first = world.inline()
-        assert first.wait_until == NOON + Policy().freshness
-        world.advance(10)
-        early = world.job()
-        assert not early.attempted
-        assert early.wait_until == first.wait_until
-        assert world.planner_calls == 1
-        world.advance_to(first.wait_until + timedelta(microseconds=1))
-        assert world.job().attempted
+    monkeypatch.setattr(MemoryDatabase, "version", no_version)
+
+
+@pytest.mark.usefixtures("unversioned")
+def test_fresh_capacity_evidence_without_a_version_puts_the_first_job_attempt_off(kind: Kind) -> None:
+    world = World(kind, script=[Cue(answer=NO_TABLES)])
+    world.fill()
+    world.book()
+    first = world.inline()
+    assert first.wait_until == NOON + Policy().freshness
+    world.advance(10)
+    early = world.job()
+    assert not early.attempted
+    assert early.wait_until == first.wait_until
+    assert world.planner_calls == 1
+    world.advance_to(first.wait_until + timedelta(microseconds=1))
+    assert world.job().attempted
     assert world.planner_calls == 2
+
+
+@pytest.mark.usefixtures("unversioned")
+@pytest.mark.parametrize("freed", [False, True])
+def test_without_a_version_the_last_search_waits_for_the_last_chance_and_the_staff_knows(
+    kind: Kind, freed: bool
+) -> None:
+    world = World(kind)
+    world.fill()
+    world.book()
+    first = world.inline()
+    assert first.wait_until is not None
+    world.advance_to(first.wait_until)
+    second = world.job()
+    last_chance = EVENING - Policy().cutoff - Policy().dispatch_margin
+    assert (second.verdict, second.parked, second.wait_until) == (Verdict.WAIT, True, last_chance)
+    assert world.mail == ["b:staff_notice:0"]
+    assert world.one(EventName.SUMMARY)["result"] == "parked"
+    assert world.run_due() == []
+    if freed:
+        world.free()
+    world.advance_to(last_chance)
+    (third,) = world.run_due()
+    assert third.verdict is (Verdict.CONFIRMED if freed else Verdict.GAVE_UP)
+    assert world.planner_calls == 3
+    assert world.mail.count("b:staff_notice:0") == 1
+
+
+@pytest.mark.usefixtures("unversioned")
+def test_a_whole_job_without_a_version_sleeps_to_the_last_chance(kind: Kind) -> None:
+    world = World(kind)
+    world.fill()
+    world.book()
+    assert world.run_job().verdict is Verdict.GAVE_UP
+    assert world.planner_calls == 2
+    looks = [event.at for event in world.named(EventName.STARTED)]
+    assert looks == [NOON, EVENING - Policy().cutoff - Policy().dispatch_margin]
 
 
 def test_a_start_that_has_passed_is_given_up_without_a_search(kind: Kind) -> None:

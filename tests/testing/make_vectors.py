@@ -120,11 +120,10 @@ def questions() -> Iterator[tuple[str, Question]]:
             yield ("no audit", "full audit")[number % 2], question
     for question in islice(_open_questions("ambiguous"), 0, None, 431):
         yield "relaxed", question
-    audited = (
-        q for q in _open_questions("capacity") if "revalidation_due" in decision(q, EXACT["full audit"])["rules"]
-    )
-    for question in islice(audited, 0, None, 3):  # too rare for the steps above
-        yield "full audit", question
+    for policy_name, rule, step in (("full audit", "revalidation_due", 3), ("no audit", "last_chance", 5)):
+        rare = (q for q in _open_questions("capacity") if rule in decision(q, EXACT[policy_name])["rules"])
+        for question in islice(rare, 0, None, step):  # too rare for the steps above
+            yield policy_name, question
     others = product(STATUSES, ("result", "absent", "unreadable"), LEDGER, FLAGS, (0, 1), (0, 1, 2), STARTS, VERSIONS)
     for status, seen, ledger, (flag, variant), revision, seen_revision, start, (version, old) in islice(
         others, 0, None, 911
