@@ -4,12 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit bench docs clean mutation vectors soak coverage
+.PHONY: help demo test lint unit bench bench-quick bench-report bench-micro bench-postgres docs clean mutation vectors soak coverage
 
 help:
 	@echo "make demo    an evening's service, with and without sharing results"
 	@echo "make test    linters, types, architecture, then every test"
 	@echo "make bench   decision, reading and writing the blob, in microseconds"
+	@echo "make bench-quick   planner calls saved, in under a minute: the figures of README.md, kept in benchmarks/results"
+	@echo "make bench-report  the same with 30 evenings of each service, as a page in build/benchmark"
+	@echo "make bench-micro     decision, blob and attempt, beside the libraries one might take instead"
+	@echo "make bench-postgres  attempts per second, round trips, WAL, bloat, and tables of up to ROWS=1000000 rows"
 	@echo "make mutation  change the core one thing at a time, and see whether a test minds (slow)"
 	@echo "make coverage  lines and branches of the core that its own tests reach; fails below all of them"
 	@echo "make soak    a million schedules, fifty kills at every boundary, a hundred crashes of the server (hours)"
@@ -34,6 +38,10 @@ $(VENV)/.mutation: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutation]'
 	@touch $@
 
+$(VENV)/.micro: $(VENV)/.test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[micro]'
+	@touch $@
+
 demo: $(VENV)/.demo
 	$(BIN)/assign-core demo
 
@@ -50,6 +58,24 @@ unit: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-columns=min,median,iqr,rounds
+
+# The results are kept, so that README.md can be held against them; all but the machine follows from code and seeds.
+bench-quick: $(VENV)/.test
+	$(BIN)/assign-core benchmark --quick --out build/benchmark-quick
+	mkdir -p benchmarks/results
+	cp build/benchmark-quick/results.json benchmarks/results/quick.json
+	$(BIN)/python -m assign_cli.readme README.md
+
+bench-report: $(VENV)/.test
+	$(BIN)/assign-core benchmark --out build/benchmark
+
+bench-micro: $(VENV)/.micro
+	$(BIN)/python -m benchmarks.micro
+
+ROWS ?= 1000000
+RESULTS ?= 1000000
+bench-postgres: $(VENV)/.test
+	$(BIN)/python -m benchmarks.postgres --rows $(ROWS) --results $(RESULTS)
 
 docs: $(VENV)/.test
 	$(BIN)/python -m assign_cli.readme README.md

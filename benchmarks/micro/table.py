@@ -108,15 +108,17 @@ def _facts(booking: Booking, last: LastResult | None) -> Facts:
         "grown": last is not None and version_grown(last, booking),
         "holds": last is not None and version_holds(last, booking),
         "attempts": 0 if last is None else last.attempt,
-        "wait_left": 0 if last is None else _wait_left(last),
+        "wait_left": 0 if last is None else _wait_left(last, start),
     }
 
 
-def _wait_left(last: LastResult) -> int:
+def _wait_left(last: LastResult, start: datetime | None) -> int:
     """Seconds until the rule of the failure's class would search again."""
     match last.failure_class:
         case "capacity":
             until = last.recorded_at + POLICY.freshness
+            if last.attempt == POLICY.capacity_budget - 1 and start is not None:
+                until = max(until, start - POLICY.cutoff - POLICY.dispatch_margin)
         case "ambiguous" if last.attempt == 0:
             until = NOON
         case _:
