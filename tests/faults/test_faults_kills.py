@@ -26,17 +26,17 @@ MAIL: Final = (
 )
 FLOW: Final = (
     *(f"{moment} acquire" for moment in ("before", "sent", "after")),
-    *("before quote", "before hold", "sent quote", "after quote"),
+    *("before quote", "before hold", "sent quote", "uncommitted hold", "after quote"),
     *(f"{moment} confirm" for moment in ("before", "sent", "after")),
     *MAIL,
     *(f"{moment} flush" for moment in ("before", "sent", "uncommitted", "after")),
 )
 FULL: Final = tuple(f"{moment} record" for moment in ("before", "sent", "after"))
-RELEASE: Final = tuple(f"{moment} release" for moment in ("before", "sent", "after"))
+RELEASE: Final = tuple(f"{moment} release" for moment in ("before", "sent", "uncommitted", "after"))
 
 LOSES_ATTEMPT: Final = {
-    *("sent acquire", "after acquire", "before quote", "before hold", "sent quote", "after quote", "before confirm"),
-    "before record",
+    *("sent acquire", "after acquire", "before quote", "before hold", "sent quote", "uncommitted hold", "after quote"),
+    *("before confirm", "before record"),
 }
 """The lease was taken, and nothing was recorded: the next attempt must find that this one was lost."""
 LEAVES_UNKNOWN: Final = {
@@ -69,6 +69,7 @@ def kill(house: Restaurant, errand: Errand, boundary: str) -> None:
                     blocker.execute(IN_THE_WAY.get(step, "SELECT FROM bookings WHERE id = 'b' FOR UPDATE").encode())
                     worker.go_on()
                     until_it_waits(host)
+                    worker.waits()
                     worker.kill()
         until_it_is_gone(host)
 
@@ -84,11 +85,11 @@ def varied(house: Restaurant, number: int) -> Kind:
     return "job" if number % 4 in {1, 2} else "inline"
 
 
-def check_mail(house: Restaurant, boundary: str) -> None:
-    """What became of the guest's e-mail."""
+def check_mail(house: Restaurant, boundary: str, key: str = "b:confirmation:0") -> None:
+    """What became of the e-mail."""
     unknown = boundary in LEAVES_UNKNOWN and not house.deduplicates
-    assert house.ledger()["b:confirmation:0"] == ("unknown" if unknown else "sent")
-    handed = house.post.handed_over().count("b:confirmation:0")
+    assert house.ledger()[key] == ("unknown" if unknown else "sent")
+    handed = house.post.handed_over().count(key)
     sent = boundary in MAIL[MAIL.index("after send") :]
     assert handed == (2 if boundary in LEAVES_UNKNOWN and sent and house.deduplicates else not unknown or sent)
 
@@ -128,6 +129,23 @@ def test_a_worker_killed_with_bad_news(house: Restaurant, boundary: str, soak: b
         house.check()
         assert house.status("b") == ("confirmed" if number % 2 else "pending")
         assert house.events(EventName.ATTEMPT_LOST) == (boundary in LOSES_ATTEMPT)
+
+
+@pytest.mark.parametrize("boundary", MAIL)
+def test_a_worker_killed_telling_the_staff(house: Restaurant, boundary: str, soak: bool, counted: Counter[str]) -> None:
+    """There is no table, and none comes free: the staff is told once, whoever lives to do it."""
+    for number in rounds(soak):
+        kind = varied(house, number)
+        house.book("b")
+        house.book("big", party=6)
+        house.seat("big", ["small1", "large1"])
+        kill(house, Errand.of(house, kind), boundary)
+        counted[f"kills: staff notice, {boundary}"] += 1
+        house.check(at_rest=False)
+        house.settle()
+        house.check()
+        assert (house.status("b"), house.last("b").success) == ("pending", False)
+        check_mail(house, boundary, "b:staff_notice:0")
 
 
 @pytest.mark.parametrize("boundary", RELEASE)

@@ -115,6 +115,17 @@ class Worker:
         """Let it go on from its boundary."""
         self._here.send(None)
 
+    def waits(self) -> None:
+        """Wait until it sleeps, with a statement at the server.
+
+        The server can be at work on a statement before the client has sent the end of its round trip, without which
+        nothing is committed. A client that sleeps has sent that, too, and waits for its answer. Where there is no
+        ``/proc`` this is left to chance.
+        """
+        state = Path(f"/proc/{self._process.pid}/stat")
+        if state.exists():
+            until(lambda: state.read_text().rpartition(") ")[2][0] == "S")
+
     def kill(self) -> None:
         """SIGKILL: no handler, no ``finally``, nothing flushed."""
         assert self._process.is_alive(), "it has ended by itself"
