@@ -22,6 +22,7 @@ from tests.faults.invariants import check_invariants
 from tests.faults.journal import JournalPlanner, JournalPost, asked
 
 from assign_core import AutoAssign, Policy
+from assign_core.booking import EmailState
 from assign_core.last_result import LastResult
 from assign_core.outbox import Transport
 from assign_core.ports import BookingStore, Mailer, Planner, Telemetry
@@ -47,6 +48,7 @@ SELECT min(at) FROM (
     SELECT due_at FROM auto_assign_attempts JOIN bookings ON id = booking_id
     WHERE status IN ('pending', 'pending_allocation')
     UNION ALL SELECT sending_until FROM auto_assign_emails WHERE state IN ('claimed', 'unknown')
+    UNION ALL SELECT not_before FROM auto_assign_emails WHERE state = 'claimed'
     UNION ALL SELECT expires_at FROM table_holds
     UNION ALL SELECT expires_at FROM auto_assign_attempts
 ) AS moments(at) WHERE at > :now"""
@@ -231,10 +233,10 @@ class Restaurant:
         relay = PostgresMailer(PostgresOutbox(self.database, self.clock), post)
         with self.app(transport=post) as engine:
             for _ in range(ROUNDS * (1 + self.value("SELECT count(*) FROM bookings"))):
-                relay.relay()
+                states = relay.relay()
                 owed = [booking_id for (booking_id,) in self.rows(_OWED)]
                 outcomes = [*map(engine.job, owed), *engine.run_due()]
-                if outcomes:
+                if outcomes or (post.deduplicates and EmailState.UNKNOWN in states.values()):
                     continue
                 moment = self.value(_NEXT, now=self.now)
                 if moment is None:
