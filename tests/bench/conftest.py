@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import pytest
 from attrs import evolve
 
-from assign_bench import Workload
+from assign_bench import Measured, Workload, measure
 from assign_bench.services import MORNING
 from assign_bench.workload import Guest, Latencies
 from assign_floor import Floor, Service, Table
@@ -27,7 +27,7 @@ class Rivals(Protocol):
     def __call__(self, *, first_cancels_after: float | None) -> Workload: ...
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def rivals() -> Rivals:
     """Two bookings want the only table. The second asks at 600 s; the first may cancel so many seconds later."""
 
@@ -47,3 +47,9 @@ def rivals() -> Rivals:
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def measured(rivals: Rivals) -> tuple[Measured, ...]:
+    """Every policy on an evening on which the table is freed while a job still tries."""
+    return measure([rivals(first_cancels_after=60.0)], processes=1)

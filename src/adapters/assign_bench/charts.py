@@ -3,6 +3,9 @@
 Text, axes and grid take their colour from the page (``currentColor``, ``--grid``), which a style sheet changes and a
 plot cannot; the lines' colours are of middle lightness and show on both. Text stays text, so it is in the page's font,
 and can be selected and searched. Nothing refers to anything outside the page.
+
+Each plot is given a name that no other plot of the page has: a letter, then letters, digits and hyphens. What is drawn
+comes from the program, and never from a file.
 """
 
 from __future__ import annotations
@@ -36,6 +39,18 @@ COLOURS: Final = {
     ORACLE: "#3b82d6",
 }
 """A policy's colour, the same in every plot."""
+_SHAPES: Final = {
+    BASELINE: "s",
+    "seed": "^",
+    "hard-stop": "v",
+    "exception-retry": "x",
+    "ttl-cache": "D",
+    "token-bucket": "+",
+    OURS: "o",
+    NO_VERSIONS: "o",
+    ORACLE: "*",
+}
+"""A policy's point, hollow but for the engine's, so that those which coincide are all seen."""
 _OTHER: Final = "#8a8f98"
 _INK: Final = "#010203"
 """Stands for the page's own colour until the SVG is written."""
@@ -64,9 +79,11 @@ _SETTINGS: Final[dict[Any, Any]] = {
 _NOT_FOR_A_PAGE: Final = re.compile(
     r"<\?xml.*?\?>|<!DOCTYPE.*?>|<metadata>.*?</metadata>|\sxmlns(?::xlink)?=\"[^\"]*\"", re.DOTALL
 )
+_ID_OR_REFERENCE: Final = re.compile(r'\bid="|\bhref="#|\burl\(#')
+"""What an id or a reference to one follows."""
 
 
-def frontier(policies: Sequence[Summary]) -> str:
+def frontier(policies: Sequence[Summary], name: str) -> str:
     """Job calls in percent of the baseline's, against what was lost for saving them."""
 
     def draw(figure: Figure) -> None:
@@ -81,13 +98,15 @@ def frontier(policies: Sequence[Summary]) -> str:
             axes.set_xlabel("job's planner calls, % of the baseline's")
             axes.axhline(0.0, color=_INK, linewidth=0.8)
             axes.set_xlim(left=0.0)
-        left.set_ylim(bottom=min(-0.02, left.get_ylim()[0]))
-        right.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
+        # Differences that no evening could show are not blown up.
+        left.set_ylim(min(-0.05, left.get_ylim()[0]), max(1.0, left.get_ylim()[1]))
+        right.set_ylim(min(-1.0, right.get_ylim()[0]), max(1.0, right.get_ylim()[1]))
+        _legend(right)
 
-    return _svg(draw, "frontier", policies, width=9.6, height=3.0)
+    return _svg(draw, name, width=9.6, height=3.0)
 
 
-def over_evening(policies: Sequence[Summary]) -> str:
+def over_evening(policies: Sequence[Summary], name: str) -> str:
     """The job's planner calls in each quarter of an hour."""
 
     def draw(figure: Figure) -> None:
@@ -99,12 +118,12 @@ def over_evening(policies: Sequence[Summary]) -> str:
         axes.set_xticks(range(0, 15, 2), [_clock(hour) for hour in range(0, 15, 2)])
         axes.set_ylabel("calls per quarter of an hour")
         axes.set_ylim(bottom=0.0)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
+        _legend(axes)
 
-    return _svg(draw, "over_evening", policies, width=9.6, height=2.8)
+    return _svg(draw, name, width=9.6, height=2.8)
 
 
-def latencies(policies: Sequence[Summary]) -> str:
+def latencies(policies: Sequence[Summary], name: str) -> str:
     """How many guests had their answer, and how many bookings their table, within how long."""
 
     def draw(figure: Figure) -> None:
@@ -123,15 +142,17 @@ def latencies(policies: Sequence[Summary]) -> str:
         right.minorticks_off()
         right.set_xlabel("from the request to the table")
         right.set_ylabel("% of the bookings seated")
-        right.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
+        _legend(right)
 
-    return _svg(draw, "latencies", policies, width=9.6, height=2.8)
+    return _svg(draw, name, width=9.6, height=2.8)
 
 
-def saved_by_rule(policies: Sequence[Summary]) -> str:
+def saved_by_rule(policies: Sequence[Summary], name: str) -> str:
     """The baseline's job calls less the engine's, by the rule that decided when the booking's job first looked."""
     engine = [each for each in policies if each.saved_by_rule]
-    rules = sorted({rule for each in engine for rule in each.saved_by_rule}, key=lambda rule: _most(engine, rule))
+    rules = sorted(
+        {rule for each in engine for rule in each.saved_by_rule}, key=lambda rule: (_most(engine, rule), rule)
+    )
 
     def draw(figure: Figure) -> None:
         axes = figure.subplots()
@@ -146,9 +167,9 @@ def saved_by_rule(policies: Sequence[Summary]) -> str:
         axes.set_xlabel("job's planner calls saved per evening")
         axes.grid(visible=False, axis="y")
         axes.margins(x=0.12)
-        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
+        _legend(axes)
 
-    return _svg(draw, "saved_by_rule", engine, width=9.6, height=0.9 + 0.38 * max(1, len(rules)))
+    return _svg(draw, name, width=9.6, height=0.9 + 0.38 * max(1, len(rules)))
 
 
 def _point(axes: Axes, summary: Summary, across: Interval | None, up: Interval) -> None:
@@ -159,12 +180,22 @@ def _point(axes: Axes, summary: Summary, across: Interval | None, up: Interval) 
         [up.value],
         xerr=[[across.value - across.low], [across.high - across.value]],
         yerr=[[up.value - up.low], [up.high - up.value]],
-        fmt="o",
-        markersize=8 if summary.policy in (OURS, NO_VERSIONS) else 6,
+        fmt=_SHAPES.get(summary.policy, "o"),
+        markersize=8,
+        markerfacecolor=_colour(summary) if summary.policy in (OURS, NO_VERSIONS) else "none",
+        markeredgewidth=1.5,
         color=_colour(summary),
-        elinewidth=1.2,
+        elinewidth=0.9,
         label=summary.policy,
     )
+
+
+def _legend(axes: Axes) -> None:
+    """Beside the plot; where there is nothing to tell apart, there is nothing to plot, and it says so."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
+    else:
+        axes.text(0.5, 0.55, "the baseline's job made no call", transform=axes.transAxes, ha="center")
 
 
 def _percent(share: Interval | None) -> Interval | None:
@@ -188,9 +219,8 @@ def _width(summary: Summary) -> float:
     return 2.4 if summary.policy in (OURS, NO_VERSIONS, BASELINE, ORACLE) else 1.2
 
 
-def _svg(draw: Callable[[Figure], None], kind: str, policies: Sequence[Summary], *, width: float, height: float) -> str:
-    """The drawing as an element of a page. Its ids are its own, since a page holds many."""
-    name = f"{kind}-{policies[0].workload if policies else 'none'}"
+def _svg(draw: Callable[[Figure], None], name: str, *, width: float, height: float) -> str:
+    """The drawing as an element of a page. Its ids, and whatever refers to them, begin with its name."""
     with rc_context({**_SETTINGS, "svg.hashsalt": name}):
         figure = Figure(figsize=(width, height), layout="constrained")
         draw(figure)
@@ -198,5 +228,4 @@ def _svg(draw: Callable[[Figure], None], kind: str, policies: Sequence[Summary],
         figure.savefig(written, format="svg", metadata={"Date": None})
     svg = _NOT_FOR_A_PAGE.sub("", written.getvalue()).replace("xlink:href", "href")
     svg = svg.replace(_INK, "currentColor").replace(_GRID, "var(--grid)")
-    svg = re.sub(r'\bid="(?!m?[0-9a-f]{11})', f'id="{name}-', svg)
-    return svg.strip()
+    return _ID_OR_REFERENCE.sub(lambda found: f"{found[0]}{name}-", svg).strip()

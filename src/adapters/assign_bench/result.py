@@ -158,6 +158,9 @@ class Versus:
     last useful moment. A booking whose seats somebody else had is ``swapped``, not lost; ``gained`` are those that only
     this run seated.
 
+    Each booking is asked for by itself, at a moment of its own, so two may be lost to the same free table. The count is
+    an upper bound: no run's losses are flattered by it, and it is 0 exactly when no booking could have been seated.
+
     Attributes:
         fewer_bookings, fewer_guests: of the bookings; negative: more. ``fewer_heads`` counts the guests who walked in
             as well, since a table given to a booking is one less at the door.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -24,7 +24,7 @@ from assign_bench.policies import CONTENDERS
 from assign_bench.services import WORKLOADS
 from assign_bench.summary import Summary, summarise
 
-FORMAT: Final = "assign-core benchmark 1"
+FORMAT: Final = "assign-core benchmark 2"
 _DIGITS: Final = 4
 _LIBRARIES: Final = ("assign-core", "attrs", "cattrs")
 
@@ -47,7 +47,7 @@ class Machine:
     libraries: Mapping[str, str]
     processes: int
     seconds: float
-    bookings_per_second: float
+    bookings_per_second: int
 
 
 @frozen(kw_only=True)
@@ -55,15 +55,15 @@ class Results:
     """A benchmark, whole.
 
     Attributes:
-        seeds: evenings of each workload, from seed 0 on.
         policies, workloads: what each name means.
+        seeds: of each workload's evenings, in order.
         summaries: each policy on each workload.
         claims: the engine's targets.
     """
 
-    seeds: int
     policies: Mapping[str, str]
     workloads: Mapping[str, str]
+    seeds: Mapping[str, tuple[int, ...]]
     summaries: tuple[Summary, ...]
     claims: tuple[Claim, ...]
     machine: Machine
@@ -72,20 +72,51 @@ class Results:
         """The policies on one workload."""
         return tuple(each for each in self.summaries if each.workload == workload)
 
+    def evenings(self, workload: str) -> str:
+        """How many evenings of a workload were run, and which: ``30 evenings, seeds 0 to 29``."""
+        seeds = self.seeds[workload]
+        return f"{_count(len(seeds), 'evening')}, {'seeds' if len(seeds) > 1 else 'seed'} {_ranges(seeds)}"
 
-def results(measured: Sequence[Measured], *, seeds: int, seconds: float, processes: int) -> Results:
+    def ran(self) -> str:
+        """What was run, in words; one phrase where every workload had the same seeds."""
+        if len(set(self.seeds.values())) == 1:
+            first = next(iter(self.seeds))
+            evenings, _, which = self.evenings(first).partition(",")
+            each = f" of each of {len(self.seeds)} services" if len(self.seeds) > 1 else f" of {first}"
+            return f"{evenings}{each},{which}"
+        return "; ".join(f"{workload}: {self.evenings(workload)}" for workload in self.seeds)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _ranges(numbers: Iterable[int]) -> str:
+    """``0 to 4, 7``."""
+    runs: list[list[int]] = []
+    for number in sorted(numbers):
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]} to {run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
+
+
+def results(measured: Sequence[Measured], *, seconds: float, processes: int) -> Results:
     """What was measured, summed up.
 
     Raises:
         ValueError: as :func:`~assign_bench.summary.summarise`.
     """
     summaries = summarise(measured)
-    names = dict.fromkeys(each.workload for each in measured)
+    seeds: dict[str, dict[int, None]] = {}
+    for each in measured:
+        seeds.setdefault(each.workload, {})[each.seed] = None
     bookings = sum(each.figures.bookings for each in measured)
     return Results(
-        seeds=seeds,
         policies={name: CONTENDERS[name].what for name in dict.fromkeys(each.policy for each in measured)},
-        workloads={name: WORKLOADS.get(name, "A workload from a file.") for name in names},
+        workloads={name: WORKLOADS.get(name, "A workload from a file.") for name in seeds},
+        seeds={name: tuple(sorted(each)) for name, each in seeds.items()},
         summaries=summaries,
         claims=claims(summaries),
         machine=_machine(seconds, bookings / seconds if seconds > 0 else 0.0, processes),

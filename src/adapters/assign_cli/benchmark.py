@@ -11,27 +11,40 @@ from pathlib import Path
 
 import click
 from cattrs import ClassValidationError
-from rich.box import SIMPLE
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from assign_bench import QUICK_SEEDS, SEEDS, WORKLOADS, Interval, Summary, Workload, load, measure, workloads
+from assign_bench import QUICK_SEEDS, SEEDS, WORKLOADS, Interval, Summary, Workload, load, measure, save, workloads
 from assign_bench.grid import Progress as Progressing
+from assign_bench.policies import CONTENDERS
 from assign_bench.results import Results, dumps, results, to_json
 from assign_cli.app import Command
 from assign_cli.errors import BadInput, Refusal
-from assign_cli.terminal import say_json, show
+from assign_cli.terminal import printable, say_json, show
 
 _SIDE_BY_SIDE = 2
 """Processes where the machine has as many; a laptop stays usable."""
 
 
+_COLUMNS = (
+    ("job calls", 9),
+    ("saved", 6),
+    ("all calls", 9),
+    ("guests", 6),
+    ("lost", 5),
+    ("delay", 7),
+    ("answer", 6),
+    ("twice", 5),
+)
+"""Heads and widths; with the policy's name they fill 80 columns and no more."""
 _LEGEND = (
-    "Means per evening. Saved: of the baseline's job calls. Oracle: all planner calls in multiples of the oracle's. "
-    "Lost: bookings that the baseline seated and this policy did not, although seats stood free. Inline: a guest's "
-    "wait, p95, in seconds. Twice: guests who had the same e-mail twice."
+    "Means per evening. Saved: of the baseline's job calls. All calls: inline and job, in multiples of the oracle's. "
+    "Lost: bookings that the baseline seated and this policy did not, although seats stood free. Delay: from the "
+    "request to the table, p95 of all seated, in seconds. Answer: a guest's wait for it, p95, in seconds. "
+    "Twice: guests who had the same e-mail twice."
 )
 
 
@@ -47,6 +60,13 @@ _LEGEND = (
     help=f"A service ({', '.join(WORKLOADS)}), or a workload saved as JSON; may be repeated. Default: all services.",
 )
 @click.option(
+    "--save-workload",
+    "folder",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Also write each evening as DIR/NAME-SEED.json: to look at, to change, and to run with --workload.",
+)
+@click.option(
     "--processes",
     type=click.IntRange(1),
     default=min(_SIDE_BY_SIDE, os.cpu_count() or 1),
@@ -54,7 +74,16 @@ _LEGEND = (
     help="How many evenings are simulated at once; the results do not depend on it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the results as one JSON object.")
-def benchmark(out: Path, quick: bool, seeds: int | None, names: tuple[str, ...], processes: int, as_json: bool) -> None:
+def benchmark(
+    *,
+    out: Path,
+    quick: bool,
+    seeds: int | None,
+    names: tuple[str, ...],
+    folder: Path | None,
+    processes: int,
+    as_json: bool,
+) -> None:
     """Compare nine ways of retrying on the same simulated evenings, and write a page about it."""
     if quick and seeds is not None:
         raise BadInput(f"--quick means {QUICK_SEEDS} seeds and --seeds says {seeds}; pass one of them")
@@ -62,12 +91,15 @@ def benchmark(out: Path, quick: bool, seeds: int | None, names: tuple[str, ...],
     evenings = QUICK_SEEDS if quick else seeds or SEEDS
     tasks = [task for name in names or WORKLOADS for task in _evenings(name, evenings)]
     _distinct(tasks)
-    _make(out)
+    _make(out, "--out")
+    if folder is not None:
+        _make(folder, "--save-workload")
+        _save(folder, names or tuple(WORKLOADS), tasks)
     with _progress() as progress:
         step = progress.add_task("evenings", total=len(tasks))
         began = time.perf_counter()
         measured = measure(tasks, processes=processes, progress=lambda done, _of: progress.update(step, completed=done))
-        found = results(measured, seeds=evenings, seconds=time.perf_counter() - began, processes=processes)
+        found = results(measured, seconds=time.perf_counter() - began, processes=processes)
         drawing = progress.add_task("plots", total=len(found.workloads))
         html = page(found, lambda done, _of: progress.update(drawing, completed=done))
     _write(out / "results.json", dumps(found))
@@ -75,7 +107,13 @@ def benchmark(out: Path, quick: bool, seeds: int | None, names: tuple[str, ...],
     if as_json:
         say_json(to_json(found))
         return
-    show(_table(found), Text(_LEGEND), Text(_reading(found)), Text(f"The page: {out / 'index.html'}"))
+    show(
+        Text(printable(found.ran())),
+        *(_table(found, workload) for workload in found.workloads),
+        Text(_LEGEND),
+        Text(_reading(found)),
+        Text(f"The page: {out / 'index.html'}"),
+    )
 
 
 def _page() -> Callable[[Results, Progressing | None], str]:
@@ -96,7 +134,7 @@ def _evenings(name: str, seeds: int) -> Iterable[Workload]:
     try:
         return [load(path)]
     except (OSError, ValueError, ClassValidationError) as error:
-        raise BadInput(f"the workload {name!r} cannot be read: {error}; write it with assign_bench.save") from None
+        raise BadInput(f"the workload {name!r} cannot be read: {error}; write one with --save-workload") from None
 
 
 def _distinct(tasks: Sequence[Workload]) -> None:
@@ -106,13 +144,24 @@ def _distinct(tasks: Sequence[Workload]) -> None:
             raise BadInput(f"workload {name!r} of seed {seed} is given {times} times; pass each once")
 
 
-def _make(out: Path) -> None:
+def _make(folder: Path, option: str) -> None:
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(
-            f"the folder {str(out)!r} cannot be made: {error.strerror or error}; pass another --out"
+            f"the folder {str(folder)!r} cannot be made: {error.strerror or error}; pass another {option}"
         ) from None
+
+
+def _save(folder: Path, names: Sequence[str], tasks: Sequence[Workload]) -> None:
+    """Those made from a name; the others are files already, and their names may be no file's name."""
+    for task in tasks:
+        if task.name in WORKLOADS and task.name in names:
+            path = folder / f"{task.name}-{task.seed}.json"
+            try:
+                save(task, path)
+            except OSError as error:
+                raise Refusal(f"{str(path)!r} could not be written: {error.strerror or error}") from None
 
 
 def _write(path: Path, text: str) -> None:
@@ -137,19 +186,20 @@ def _progress() -> Iterator[Progress]:
         yield progress
 
 
-def _table(found: Results) -> Table:
+def _table(found: Results, workload: str) -> Table:
     table = Table(
-        title=f"{found.seeds} evenings of each service", title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0)
+        title=Text(printable(workload)),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        padding=0,
     )
-    table.add_column("service", no_wrap=True)
-    table.add_column("policy", no_wrap=True)
-    for head in ("job calls", "saved", "oracle", "guests", "lost", "inline", "twice"):
-        table.add_column(head, justify="right")
-    for workload in found.workloads:
-        for number, each in enumerate(found.of(workload)):
-            table.add_row(
-                workload if number == 0 else "", each.policy, *_row(each), end_section=number == len(found.policies) - 1
-            )
+    table.add_column("policy", no_wrap=True, width=max(map(len, CONTENDERS)))
+    for head, width in _COLUMNS:
+        table.add_column(head, justify="right", no_wrap=True, width=width)
+    for each in found.of(workload):
+        table.add_row(each.policy, *_row(each))
     return table
 
 
@@ -161,6 +211,7 @@ def _row(summary: Summary) -> tuple[str, ...]:
         f"{figures['calls_of_oracle'].value:.2f}",
         f"{figures['guests'].value:.1f}",
         f"{figures['lost_at_cutoff'].value:.2f}",
+        f"{figures['delay_p95'].value:.0f}",
         f"{figures['inline_p95'].value:.2f}",
         f"{figures['emails_duplicate'].value:.1f}",
     )
@@ -171,7 +222,14 @@ def _percent(interval: Interval | None) -> str:
 
 
 def _reading(found: Results) -> str:
-    missed = [claim for claim in found.claims if not claim.met]
-    lines = [f"{len(found.claims) - len(missed)} of {len(found.claims)} targets are met."]
-    lines += [f"Missed on {each.workload} by {each.policy}: {each.what}: {each.measured}" for each in missed]
+    missed: dict[tuple[str, str, str], list[str]] = {}
+    for each in found.claims:
+        if not each.met:
+            missed.setdefault((each.what, each.target, each.policy), []).append(f"{each.workload} {each.measured}")
+    met = sum(each.met for each in found.claims)
+    lines = [f"{met} of {len(found.claims)} targets are met{'; the page says why the others are not' * bool(missed)}."]
+    lines += [
+        printable(f"- {what}, {policy}: {target}, but {', '.join(measured)}")
+        for (what, target, policy), measured in missed.items()
+    ]
     return "\n".join(lines)
