@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from assign_cli.readme import PARTS, decision_table, events_table, policy_table, readme, rewrite
+from assign_cli.readme import BENCHMARK, PARTS, decision_table, events_table, policy_table, readme, rewrite
 from assign_core import CATALOGUE, RULES, Policy
 from assign_core.rules import MODIFIERS
 
@@ -70,6 +72,44 @@ def test_the_events_table_has_a_row_for_each_event() -> None:
         assert row[3].replace("`", "").split(", ") == list(spec.keys)
 
 
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """The kept results, beside the document that a test writes."""
+    path = tmp_path / BENCHMARK
+    path.parent.mkdir(parents=True)
+    return Path(shutil.copy(ROOT / BENCHMARK, path))
+
+
+def test_a_measured_figure_that_changes_is_a_drift(write: Write, results: Path) -> None:
+    path = write("README.md", f"{begin('benchmark')}\n{END}\n")
+    call(path)
+    assert call(path, "--check").exit_code == 0
+    value = json.loads(results.read_text())
+    ours = next(each for each in value["summaries"] if (each["workload"], each["policy"]) == ("busy", "ours"))
+    ours["figures"]["job_calls_saved"][0] = 0.1234
+    results.write_text(json.dumps(value))
+    checked = call(path, "--check")
+    assert checked.exit_code == 1
+    assert "benchmark out of date" in checked.stderr
+    call(path)
+    assert "12.3 %" in path.read_text()
+
+
+@pytest.mark.parametrize("content", [None, "{}", "no JSON"])
+def test_results_that_cannot_be_read_are_named_with_the_remedy(
+    write: Write, results: Path, content: str | None
+) -> None:
+    if content is None:
+        results.unlink()
+    else:
+        results.write_text(content)
+    result = call(write("README.md", f"{begin('benchmark')}\n{END}\n"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "quick.json" in result.stderr
+    assert "run make bench-quick" in result.stderr
+
+
+@pytest.mark.usefixtures("results")
 def test_it_writes_what_is_marked_and_nothing_else(write: Write) -> None:
     text = "# Title\n\n" + "".join(f"{begin(part)}\nold\n{END}\nkept after {part}\n" for part in PARTS) + "no newline"
     path = write("README.md", text)
@@ -81,13 +121,14 @@ def test_it_writes_what_is_marked_and_nothing_else(write: Write) -> None:
 
     assert call(path).exit_code == 0
     expected = "# Title\n\n" + "".join(
-        f"{begin(part)}\n\n{table()}\n\n{END}\nkept after {part}\n" for part, table in PARTS.items()
+        f"{begin(part)}\n\n{table(path.parent)}\n\n{END}\nkept after {part}\n" for part, table in PARTS.items()
     )
     assert path.read_text() == expected + "no newline"
     assert call(path, "--check").exit_code == 0
     assert call(path).stdout == f"{path}: up to date\n"
 
 
+@pytest.mark.usefixtures("results")
 def test_the_check_names_the_part_that_has_drifted_and_the_remedy(write: Write) -> None:
     path = write("README.md", "".join(f"{begin(part)}\n{END}\n" for part in PARTS))
     call(path)
@@ -139,5 +180,5 @@ def test_a_document_that_cannot_be_read_is_refused(tmp_path: Path, write: Write)
 
 def test_the_projects_own_readme_has_not_drifted() -> None:
     document = (ROOT / "README.md").read_bytes().decode()
-    assert document.count("<!-- generated:") == 3
-    assert rewrite(document)[1] == [], "run make docs"
+    assert {part: document.count(begin(part)) for part in PARTS} == dict.fromkeys(PARTS, 1)
+    assert rewrite(document, ROOT)[1] == [], "run make docs"

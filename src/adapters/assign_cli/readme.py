@@ -6,6 +6,9 @@ have drifted apart. A part is everything between two lines::
 
     <!-- generated: decision-table -->
     <!-- end generated -->
+
+A measurement is such a part as well: it is written from the results that are kept beside the document, so that no
+figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -15,13 +18,18 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from datetime import timedelta
 from inspect import cleandoc
+from pathlib import Path
 from typing import Final
 
 import click
 
+from assign_bench.markdown import as_markdown
+from assign_bench.results import loads
+from assign_cli.__main__ import COMMANDS
 from assign_cli.app import Command
 from assign_cli.errors import BadInput
 from assign_cli.inputs import STANDARD_INPUT, read_bytes
+from assign_cli.reference import BLOB_HEAD, COMMANDS_HEAD, blob_rows, command_rows
 from assign_core import CATALOGUE, RULES, Policy, Strategy
 from assign_core.rules import MODIFIERS
 
@@ -53,11 +61,31 @@ def events_table() -> str:
     )
 
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = {
-    "decision-table": decision_table,
-    "policy-table": policy_table,
-    "events-table": events_table,
+BENCHMARK: Final = Path("benchmarks", "results", "quick.json")
+"""The results of ``make bench-quick``, from the document's folder."""
+
+
+def benchmark(folder: Path) -> str:
+    """What the benchmark found, as it is kept in the document's folder.
+
+    Raises:
+        ValueError: it is not there, or cannot be read.
+    """
+    try:
+        return as_markdown(loads((folder / BENCHMARK).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"the results {str(BENCHMARK)!r} cannot be read: {error}; run make bench-quick") from None
+
+
+PARTS: Final[Mapping[str, Callable[[Path], str]]] = {
+    "decision-table": lambda _: decision_table(),
+    "policy-table": lambda _: policy_table(),
+    "events-table": lambda _: events_table(),
+    "blob": lambda _: _table(BLOB_HEAD, blob_rows()),
+    "commands": lambda _: _table(COMMANDS_HEAD, command_rows(COMMANDS)),
+    "benchmark": benchmark,
 }
+"""Each part, given the folder that the document is in."""
 
 
 def _names(names: Iterable[str]) -> str:
@@ -106,11 +134,14 @@ _MARKER: Final = re.compile(
 )
 
 
-def rewrite(document: str) -> tuple[str, list[str]]:
+def rewrite(document: str, folder: Path) -> tuple[str, list[str]]:
     """The document with every part as it should be, and the names of those that were not.
 
+    Args:
+        folder: the document's, where measurements are kept.
+
     Raises:
-        ValueError: a part that is not known, or is not closed.
+        ValueError: a part that is not known, is not closed, or whose measurements are not there.
     """
     newline = "\r\n" if "\r\n" in document else "\n"
     written: list[str] = []
@@ -130,7 +161,7 @@ def rewrite(document: str) -> tuple[str, list[str]]:
             if part not in PARTS:
                 raise ValueError(f"line {number} names an unknown part {part!r}; the parts are {', '.join(PARTS)}")
         elif part is not None:
-            wanted = ["", *PARTS[part]().split("\n"), ""]
+            wanted = ["", *PARTS[part](folder).split("\n"), ""]
             if body != wanted:
                 drifted.append(part)
             written += wanted
@@ -150,7 +181,7 @@ def readme(ctx: click.Context, file: str, *, check: bool) -> None:
     if file == STANDARD_INPUT:
         raise BadInput("the document is rewritten in place, so it cannot be standard input; pass its path")
     try:
-        document, drifted = rewrite(read_bytes("the document", file).decode())
+        document, drifted = rewrite(read_bytes("the document", file).decode(), Path(file).parent)
     except ValueError as error:
         raise BadInput(f"{file!r}: {error}") from None
     if check and drifted:
