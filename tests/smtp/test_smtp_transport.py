@@ -20,7 +20,7 @@ import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from assign_core.errors import InvalidValue
-from assign_core.outbox import EmailNotSent, EmailRefused
+from assign_core.outbox import EmailNotSent, EmailRefused, MailSystemAway
 from assign_core.ports import Email, EmailKind
 from assign_memory import VirtualRuntime
 from assign_smtp import (
@@ -197,13 +197,21 @@ def test_a_refusal_for_good_is_a_refusal(handler: Handler, server: SmtpServer, s
 @pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
 def test_a_refusal_for_now_is_not_sent(handler: Handler, server: SmtpServer, stage: str) -> None:
     setattr(handler, stage, "451 greylisted")
-    with pytest.raises(EmailNotSent, match="451 greylisted"):
+    with pytest.raises(EmailNotSent, match="451 greylisted") as later:
         send(server)
+    assert not isinstance(later.value, MailSystemAway), "it says nothing of the next e-mail"
 
 
 def test_a_server_that_wants_to_know_who_asks_says_nothing_of_the_email(handler: Handler, server: SmtpServer) -> None:
     handler.mail = "530 authentication required"
-    with pytest.raises(EmailNotSent, match="530"):
+    with pytest.raises(MailSystemAway, match="530"):
+        send(server)
+
+
+@pytest.mark.parametrize("stage", ["mail", "rcpt", "data"])
+def test_a_server_that_closes_takes_nothing_now(handler: Handler, server: SmtpServer, stage: str) -> None:
+    setattr(handler, stage, "421 closing")
+    with pytest.raises(MailSystemAway, match="421 closing"):
         send(server)
 
 
@@ -212,7 +220,7 @@ def test_a_session_that_ends_before_the_message_has_sent_nothing(
     handler: Handler, server: SmtpServer, stage: str
 ) -> None:
     handler.hangs_up = stage
-    with pytest.raises(EmailNotSent, match="before the message"):
+    with pytest.raises(MailSystemAway, match="before the message"):
         send(server)
 
 
@@ -230,25 +238,34 @@ def test_an_answer_that_does_not_come_in_time_is_unknown(answers: Callable[..., 
         send(answers(greeting), timeout=0.5)
 
 
+def test_a_server_that_goes_away_in_the_middle_of_the_message_leaves_it_unknown(
+    answers: Callable[..., SmtpServer],
+) -> None:
+    """It may have heard the dot, and its answer is lost."""
+    with pytest.raises((OSError, smtplib.SMTPException)) as lost:
+        send(answers([b"220 here", b"250 hello", b"250 sender", b"250 recipient", b"354 go on"], closes=True))
+    assert not isinstance(lost.value, EmailRefused | EmailNotSent)
+
+
 def test_an_answer_that_is_no_reply_is_unknown(answers: Callable[..., SmtpServer]) -> None:
     with pytest.raises(smtplib.SMTPException):
         send(answers([b"220 here", b"250 hello", b"250 sender", b"250 recipient", b"354 go on", b"what?"]))
 
 
 def test_a_greeting_that_does_not_come_in_time_has_sent_nothing(answers: Callable[..., SmtpServer]) -> None:
-    with pytest.raises(EmailNotSent, match="timed out"):
+    with pytest.raises(MailSystemAway, match="timed out"):
         send(answers([]), timeout=0.3)
 
 
 def test_nobody_at_the_port_has_sent_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
-    with pytest.raises(EmailNotSent, match=f"127.0.0.1:{port}.*ConnectionRefusedError"):
+    with pytest.raises(MailSystemAway, match=f"127.0.0.1:{port}.*ConnectionRefusedError"):
         send(SmtpServer(host="127.0.0.1", port=port))
 
 
 def test_a_password_is_not_sent_in_clear(handler: Handler, server: SmtpServer) -> None:
-    with pytest.raises(EmailNotSent, match="STARTTLS"):
+    with pytest.raises(MailSystemAway, match="STARTTLS"):
         send(SmtpServer(host=server.host, port=server.port, user="u", password="s3cret"))  # noqa: S106 - nobody's
     assert handler.taken == []
 
@@ -271,8 +288,9 @@ def test_a_host_that_cannot_compose_has_sent_nothing(handler: Handler, server: S
     def fails(_: Email) -> EmailMessage:
         raise KeyError("customer_name")
 
-    with pytest.raises(EmailNotSent, match=r"composed.*customer_name"):
+    with pytest.raises(EmailNotSent, match=r"composed.*customer_name") as told:
         send(server, fails)
+    assert not isinstance(told.value, MailSystemAway)
     assert handler.taken == []
 
 
@@ -376,19 +394,19 @@ def server(handler: Handler) -> Iterator[SmtpServer]:
 
 
 @pytest.fixture
-def answers() -> Iterator[Callable[[list[bytes]], SmtpServer]]:
-    """A server that gives these answers, one for each thing it is told, and then says nothing more."""
+def answers() -> Iterator[Callable[..., SmtpServer]]:
+    """A server that gives these answers, one for each thing it is told, and then says nothing more, or closes."""
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
 
-    def make(replies: list[bytes]) -> SmtpServer:
+    def make(replies: list[bytes], *, closes: bool = False) -> SmtpServer:
         def serve() -> None:
             client, _ = listener.accept()
             with client:
                 for reply in replies:
                     client.sendall(reply + b"\r\n")
                     client.recv(65536)
-                while client.recv(65536):
+                while not closes and client.recv(65536):
                     pass
 
         threads.append(threading.Thread(target=serve))

@@ -139,6 +139,8 @@ def open_connection(dsn: str) -> psycopg.Connection:
         parts.setdefault("connect_timeout", _SECONDS_TO_CONNECT)
         parts.setdefault("fallback_application_name", "assign-core")
         return psycopg.connect(make_conninfo("", **parts))
+        # A network that swallows everything is noticed, too.
+        parts.setdefault("tcp_user_timeout", _SECONDS_TO_CONNECT * 1000)
     except (psycopg.Error, ValueError) as error:
         raise BadInput(f"the database cannot be reached: {_without_password(error, dsn)}; check --dsn") from None
 

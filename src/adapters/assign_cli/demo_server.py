@@ -18,6 +18,8 @@ from assign_postgres.embedded import EmbeddedServerError, embedded_server
 from assign_postgres.migrate import MigrationError
 
 _OLDEST: Final = 15
+_PATIENCE: Final = 10
+"""Seconds that anybody waits for a connection."""
 _SETTINGS: Final = {"shared_buffers": "64MB", "max_connections": "20"}
 
 
@@ -40,7 +42,7 @@ def server(dsn: str | None) -> Iterator[Backend]:
                 ) from None
         else:
             where = checked_dsn(dsn)
-        engine = create_engine("postgresql+psycopg://", creator=partial(open_connection, where))
+        engine = create_engine("postgresql+psycopg://", creator=partial(open_connection, where), pool_timeout=_PATIENCE)
         leaving.callback(engine.dispose)
         with engine.connect() as connection:
             version = str(connection.scalar(text("SHOW server_version"))).split()[0]

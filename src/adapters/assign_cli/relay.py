@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, timedelta
 from functools import partial
@@ -18,6 +18,7 @@ from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -31,12 +32,12 @@ from assign_core.outbox import Transport
 from assign_core.ports import Email, EmailKind
 
 try:
-    from sqlalchemy import Engine, create_engine
+    from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
-    from assign_postgres import DatabaseFailure, Names, PostgresMailer, PostgresOutbox
+    from assign_cli.booking_values import BookingValues
+    from assign_postgres import DatabaseFailure, PostgresMailer, PostgresOutbox
     from assign_postgres.outbox import Unknown
-    from assign_postgres.rows import statement
     from assign_runtime import ThreadRuntime
     from assign_smtp import SmtpServer, SmtpTransport, Templates
 except ModuleNotFoundError as missing:
@@ -45,7 +46,13 @@ except ModuleNotFoundError as missing:
 _SHOWN: Final = 20
 """E-mails of an unknown fate that are listed; the ledger has them all."""
 _SECONDS_TO_SETTLE: Final = 60.0
-_ROW: Final = "SELECT * FROM {bookings} WHERE {id} = :booking"
+
+
+def _zone(_ctx: click.Context, _param: click.Parameter, value: str | None) -> ZoneInfo | None:
+    try:
+        return None if value is None else ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise BadInput(f"--timezone {value!r} is no time zone; pass one such as Europe/Zurich") from None
 
 
 @click.command(cls=Command)
@@ -57,6 +64,14 @@ _ROW: Final = "SELECT * FROM {bookings} WHERE {id} = :booking"
     metavar="FOLDER",
     help="With --smtp: confirmation.txt, modification.txt and staff_notice.txt. Each has the headers From, To and "
     "Subject, an empty line, and the text; $name is a column of the bookings table, $booking its id.",
+)
+@click.option(
+    "--timezone",
+    "zone",
+    callback=_zone,
+    metavar="ZONE",
+    help="Of the times in the e-mails, such as Europe/Zurich. Default: the restaurant's, where the reference schema "
+    "says it; else UTC, and the e-mail says so.",
 )
 @click.option("--deduplicates", is_flag=True, help="With --smtp: the server sends no second e-mail of one Message-ID.")
 @click.option("--transport", "factory", metavar="MODULE:NAME", help="Instead of --smtp: what makes your own transport.")
@@ -71,6 +86,7 @@ def relay(
     dsn: str | None,
     url: str | None,
     templates: Path | None,
+    zone: ZoneInfo | None,
     factory: str | None,
     limit: int,
     timeout: float,
@@ -95,7 +111,7 @@ def relay(
     found = [(_email(key), state) for keys, state in _decided(known_sent, known_lost) for key in keys]
     called, runtime = names_of(names), ThreadRuntime()
     engine = create_engine("postgresql+psycopg://", creator=partial(open_connection, dsn), poolclass=NullPool)
-    values = _rows(engine, called)
+    values = BookingValues(engine, called, zone)
     transport = _by_smtp(url, templates, values, runtime, deduplicates) if factory is None else _made(factory)
     # Longer than a hand-over, so that nobody takes its sender for dead meanwhile.
     lease = timedelta(seconds=timeout + _SECONDS_TO_SETTLE)
@@ -200,24 +216,10 @@ def _decide(outbox: PostgresOutbox, email: Email, state: EmailState) -> None:
     click.echo(f"{printable(email.key)}: {'sent' if state is EmailState.SENT else 'waiting'}")
 
 
-def _rows(engine: Engine, names: Names) -> Callable[[Email], Mapping[str, object]]:
-    """The columns of an e-mail's booking."""
-    row = statement(names, _ROW)
-
-    def values(email: Email) -> Mapping[str, object]:
-        with engine.connect() as connection:
-            found = connection.execute(row, {"booking": email.booking_id}).mappings().one_or_none()
-        if found is None:
-            raise LookupError(f"there is no booking {email.booking_id!r}")
-        return {str(name): value for name, value in found.items()}
-
-    return values
-
-
 def _by_smtp(
     url: str | None,
     templates: Path | None,
-    values: Callable[[Email], Mapping[str, object]],
+    values: BookingValues,
     runtime: ThreadRuntime,
     deduplicates: bool,
 ) -> Transport:
@@ -239,8 +241,9 @@ def _made(factory: str) -> Transport:
     sys.path.insert(0, "")  # a host's modules stand where it starts its commands
     try:
         made: object = getattr(import_module(module), name)()
-    except (ImportError, AttributeError, TypeError) as error:
-        raise BadInput(f"--transport {factory} cannot be made: {error}") from None
+    except Exception as error:  # noqa: BLE001 - the host's own function, which may fail in any way
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise BadInput(f"--transport {factory} cannot be made: {said}") from None
     if not callable(getattr(made, "send", None)) or not isinstance(getattr(made, "deduplicates", None), bool):
         raise BadInput(f"--transport {factory} made {made!r}; a transport has `deduplicates` and `send`")
     transport: Transport = made  # type: ignore[assignment]  # looked at just now

@@ -2,7 +2,7 @@
 
 Blocking and asynchronous, from one source::
 
-    engine = create_engine("postgresql+psycopg://…")
+    engine = create_engine("postgresql+psycopg://…", **engine_options())
     runtime = ThreadRuntime()
     auto_assign = AutoAssign(runtime=runtime, planner_keeps_time=True, **postgres_ports(engine, runtime))
 
@@ -24,7 +24,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from assign_core.errors import InvalidValue
 from assign_core.outbox import AsyncTransport, Transport
 from assign_core.ports import Clock
-from assign_postgres.errors import DatabaseFailure, DatabaseTimeout
+from assign_postgres.connections import engine_options
+from assign_postgres.errors import ConnectionLost, DatabaseFailure, DatabaseTimeout
 from assign_postgres.mailer import AsyncPostgresMailer, PostgresMailer
 from assign_postgres.names import Names
 from assign_postgres.outbox import AsyncPostgresOutbox, PostgresOutbox
@@ -42,6 +43,7 @@ __all__ = [
     "AsyncPostgresTelemetry",
     "AsyncTransactionPorts",
     "AsyncTransactionTelemetry",
+    "ConnectionLost",
     "DatabaseFailure",
     "DatabaseTimeout",
     "Names",
@@ -54,6 +56,7 @@ __all__ = [
     "TransactionPorts",
     "TransactionTelemetry",
     "async_postgres_ports",
+    "engine_options",
     "postgres_ports",
 ]
 

@@ -7,14 +7,21 @@ we set are the host's own again afterwards.
 Each of the four classes here runs a call against a :class:`sqlalchemy.Connection`, and that is all that a port knows.
 A call does its work in a :func:`unit`, which is all or nothing. So one that the server has ended to untie a knot of
 locks, or because it could not be put in an order with others, has done nothing, and is made again.
+
+The time that a call has includes getting a connection. An event loop stops waiting for one when the time is up. A
+blocking call cannot be stopped while it waits for the pool or the network, so there the host's engine has to know an
+end, as :func:`engine_options` gives it; what then is left of the time is what the statement gets.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
-from threading import Lock
-from typing import Final, Protocol, TypeVar
+from contextlib import AsyncExitStack
+from math import ceil
+from threading import TIMEOUT_MAX, Lock
+from typing import Final, Protocol, TypedDict, TypeVar
 
 from psycopg import AsyncConnection as AsyncDriver
 from sqlalchemy import Connection, Engine, text
@@ -23,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from assign_core.errors import InvalidValue
 from assign_core.ports import Clock
-from assign_postgres.errors import sqlstate, translated
+from assign_postgres.errors import connecting, not_in_time, sqlstate, translated
 from assign_postgres.patience import patient
 
 T = TypeVar("T")
@@ -73,15 +80,43 @@ def unit(connection: Connection, clock: Clock, timeout: float, work: Callable[[]
     raise AssertionError("the last try answers or raises")
 
 
+class EngineOptions(TypedDict):
+    """Arguments of ``create_engine``."""
+
+    pool_timeout: float
+    connect_args: dict[str, object]
+
+
+def engine_options(seconds: float = 2) -> EngineOptions:
+    """What a blocking engine needs so that nobody waits for ever for a connection::
+
+        engine = create_engine("postgresql+psycopg://…", **engine_options())
+
+    Without them a request waits 30 s for a pool that is used up, and for a network that swallows everything as long as
+    the operating system likes.
+
+    Args:
+        seconds: for a place in the pool; for a new connection, which libpq counts in whole seconds, and at least 2; and
+            for the network to acknowledge what was sent.
+    """
+    return EngineOptions(
+        pool_timeout=seconds,
+        connect_args={"connect_timeout": max(2, ceil(seconds)), "tcp_user_timeout": max(2, ceil(seconds)) * 1000},
+    )
+
+
 class Connections(Protocol):
-    """Runs calls against connections. Database errors become :class:`~assign_postgres.errors.DatabaseFailure`."""
+    """Runs calls against connections. Database errors become :class:`~assign_postgres.errors.DatabaseFailure`.
+
+    ``timeout``: seconds for all of it. The call is told what is left of them once it has its connection.
+    """
 
     @property
     def commits(self) -> bool:
         """What a call has done is there for everybody once it returns."""
         ...
 
-    def run(self, call: Callable[[Connection], T]) -> T: ...
+    def run(self, timeout: float, call: Callable[[Connection, float], T]) -> T: ...
 
 
 class AsyncConnections(Protocol):
@@ -90,7 +125,7 @@ class AsyncConnections(Protocol):
     @property
     def commits(self) -> bool: ...
 
-    async def run(self, call: Callable[[Connection], T]) -> T: ...
+    async def run(self, timeout: float, call: Callable[[Connection, float], T]) -> T: ...
 
 
 class FromEngine:
@@ -105,9 +140,12 @@ class FromEngine:
     def __init__(self, engine: Engine, *, autocommit: bool = False) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else engine
 
-    def run(self, call: Callable[[Connection], T]) -> T:
-        with translated(), self._engine.connect() as connection:
-            return call(connection)
+    def run(self, timeout: float, call: Callable[[Connection, float], T]) -> T:
+        until = time.monotonic() + timeout
+        with connecting(timeout):
+            connection = self._engine.connect()
+        with translated(), connection:
+            return call(connection, until - time.monotonic())
 
 
 class FromAsyncEngine:
@@ -118,10 +156,14 @@ class FromAsyncEngine:
     def __init__(self, engine: AsyncEngine, *, autocommit: bool = False) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else engine
 
-    async def run(self, call: Callable[[Connection], T]) -> T:
+    async def run(self, timeout: float, call: Callable[[Connection, float], T]) -> T:
+        until = time.monotonic() + timeout
         with translated():
-            async with self._engine.connect() as connection:
-                return await connection.run_sync(call)
+            async with AsyncExitStack() as leaving:
+                with connecting(timeout):
+                    async with asyncio.timeout(timeout):
+                        connection = await leaving.enter_async_context(self._engine.connect())
+                return await connection.run_sync(call, until - time.monotonic())
 
 
 class InTransaction:
@@ -138,9 +180,15 @@ class InTransaction:
         self._connection = connection
         self._lock: Lock = connection.info.setdefault(_LOCK, Lock())
 
-    def run(self, call: Callable[[Connection], T]) -> T:
-        with self._lock, translated():
-            return _called(self._connection, call)
+    def run(self, timeout: float, call: Callable[[Connection, float], T]) -> T:
+        until = time.monotonic() + timeout
+        if not self._lock.acquire(timeout=max(0.0, min(timeout, TIMEOUT_MAX))):
+            raise not_in_time(timeout)
+        try:
+            with translated():
+                return _called(self._connection, call, until - time.monotonic())
+        finally:
+            self._lock.release()
 
 
 class InAsyncTransaction:
@@ -163,15 +211,22 @@ class InAsyncTransaction:
         self._connection = connection
         self._lock: asyncio.Lock = opened.info.setdefault(_LOCK, asyncio.Lock())
 
-    async def run(self, call: Callable[[Connection], T]) -> T:
-        async with self._lock:
+    async def run(self, timeout: float, call: Callable[[Connection, float], T]) -> T:
+        until = time.monotonic() + timeout
+        with connecting(timeout):
+            async with asyncio.timeout(timeout):
+                await self._lock.acquire()
+        try:
             with translated():
-                running = asyncio.create_task(self._connection.run_sync(_called, call))
+                left = until - time.monotonic()
+                running = asyncio.create_task(self._connection.run_sync(_called, call, left))
                 try:
                     return await asyncio.shield(running)
                 except asyncio.CancelledError:
                     await self._ended(running)
                     raise
+        finally:
+            self._lock.release()
 
     async def _ended(self, running: asyncio.Task[T]) -> None:
         driver = (await self._connection.get_raw_connection()).driver_connection
@@ -194,10 +249,10 @@ def async_connections(place: AsyncEngine | AsyncConnection, *, autocommit: bool 
     return InAsyncTransaction(place)
 
 
-def _called(connection: Connection, call: Callable[[Connection], T]) -> T:
+def _called(connection: Connection, call: Callable[[Connection, float], T], left: float) -> T:
     if not connection.in_transaction():
         connection.begin()  # the host's, who will end it
-    return call(connection)
+    return call(connection, left)
 
 
 def _refuse_autocommit(connection: Connection) -> None:

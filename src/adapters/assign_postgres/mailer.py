@@ -10,14 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from sqlalchemy.exc import DBAPIError
-
 from assign_core.booking import EmailState
 from assign_core.errors import InvalidValue
-from assign_core.outbox import AsyncTransport, EmailNotSent, EmailRefused, Transport
+from assign_core.outbox import AsyncTransport, EmailNotSent, EmailRefused, MailSystemAway, Transport
 from assign_core.ports import Email
-from assign_core.reasons import ReasonCode
-from assign_postgres.errors import DatabaseFailure, reason_code
+from assign_postgres.errors import ConnectionLost
 from assign_postgres.outbox import AsyncPostgresOutbox, PostgresOutbox
 
 _NO_TRANSPORT: Final = "this mailer has no transport; give it one to relay"
@@ -46,13 +43,17 @@ class PostgresMailer:
     def deliver(self, email: Email, *, timeout: float) -> EmailState:
         if self._transport is None:
             return EmailState.CLAIMED
-        return hand_over(self._outbox, self._transport, email, timeout)
+        try:
+            return hand_over(self._outbox, self._transport, email, timeout)
+        except MailSystemAway:
+            return EmailState.CLAIMED
 
     def relay(
         self, *, limit: int = 100, timeout: float = 30.0, go_on: Callable[[], bool] = lambda: True
     ) -> dict[str, EmailState]:
         """Deliver whatever is waiting: what requests and crashes left, and what was unknown if the transport
-        deduplicates. Several relays at once share the work: what one has begun the others leave alone.
+        deduplicates. Several relays at once share the work: what one has begun the others leave alone. A mail system
+        that is away ends the round, and an e-mail that it did not take waits for longer than the last time.
 
         Args:
             limit: of e-mails in one call.
@@ -74,8 +75,12 @@ class PostgresMailer:
                 states[email.key] = hand_over(self._outbox, self._transport, email, timeout)
             except LookupError:
                 continue  # another relay has withdrawn it meanwhile
-            except Exception as error:  # noqa: BLE001 - what became of it is unknown; the next is not at fault
-                _raise_if_gone(error)
+            except MailSystemAway:
+                states[email.key] = EmailState.CLAIMED
+                break
+            except ConnectionLost:
+                raise  # a database that is away has settled nothing, and will not settle the next
+            except Exception:  # noqa: BLE001 - what became of it is unknown; the next is not at fault
                 states[email.key] = EmailState.UNKNOWN
         return states
 
@@ -84,7 +89,7 @@ def hand_over(outbox: PostgresOutbox, transport: Transport, email: Email, timeou
     """The three steps.
 
     Whatever a transport raises, but a refusal or that it has sent nothing, leaves the e-mail unknown, and is raised
-    again.
+    again. So is :class:`~assign_core.outbox.MailSystemAway`; the e-mail waits then.
     """
     state = outbox.begin(email, deduplicates=transport.deduplicates, timeout=timeout)
     if state is not None:
@@ -94,7 +99,10 @@ def hand_over(outbox: PostgresOutbox, transport: Transport, email: Email, timeou
     except EmailRefused as refusal:
         return outbox.settle(email, EmailState.FAILED, str(refusal))
     except EmailNotSent as reason:
-        return outbox.settle(email, EmailState.CLAIMED, str(reason))
+        outbox.settle(email, EmailState.CLAIMED, str(reason))
+        if isinstance(reason, MailSystemAway):
+            raise
+        return EmailState.CLAIMED
     except BaseException as error:
         outbox.settle(email, EmailState.UNKNOWN, f"{type(error).__name__}: {error}")
         raise
@@ -113,7 +121,10 @@ class AsyncPostgresMailer:
     async def deliver(self, email: Email, *, timeout: float) -> EmailState:
         if self._transport is None:
             return EmailState.CLAIMED
-        return await async_hand_over(self._outbox, self._transport, email, timeout)
+        try:
+            return await async_hand_over(self._outbox, self._transport, email, timeout)
+        except MailSystemAway:
+            return EmailState.CLAIMED
 
     async def relay(self, *, limit: int = 100, timeout: float = 30.0) -> dict[str, EmailState]:
         """See :meth:`PostgresMailer.relay`."""
@@ -126,8 +137,12 @@ class AsyncPostgresMailer:
                 states[email.key] = await async_hand_over(self._outbox, self._transport, email, timeout)
             except LookupError:
                 continue  # another relay has withdrawn it meanwhile
-            except Exception as error:  # noqa: BLE001 - what became of it is unknown; the next is not at fault
-                _raise_if_gone(error)
+            except MailSystemAway:
+                states[email.key] = EmailState.CLAIMED
+                break
+            except ConnectionLost:
+                raise  # a database that is away has settled nothing, and will not settle the next
+            except Exception:  # noqa: BLE001 - what became of it is unknown; the next is not at fault
                 states[email.key] = EmailState.UNKNOWN
         return states
 
@@ -144,15 +159,11 @@ async def async_hand_over(
     except EmailRefused as refusal:
         return await outbox.settle(email, EmailState.FAILED, str(refusal))
     except EmailNotSent as reason:
-        return await outbox.settle(email, EmailState.CLAIMED, str(reason))
+        await outbox.settle(email, EmailState.CLAIMED, str(reason))
+        if isinstance(reason, MailSystemAway):
+            raise
+        return EmailState.CLAIMED
     except BaseException as error:
         await outbox.settle(email, EmailState.UNKNOWN, f"{type(error).__name__}: {error}")
         raise
     return await outbox.settle(email, EmailState.SENT)
-
-
-def _raise_if_gone(error: Exception) -> None:
-    """A database that is away has settled nothing, and will not settle the next."""
-    cause = error.__cause__ if isinstance(error, DatabaseFailure) else None
-    if isinstance(cause, DBAPIError) and reason_code(cause) is ReasonCode.NETWORK_FAILURE:
-        raise error

@@ -4,6 +4,9 @@ A confirm has queued the e-mail in its own transaction. Whoever hands it over cl
 each in one short transaction, so that no lock is held while the mail system takes its time. The booking's row is locked
 before the ledger's, as everywhere.
 
+An e-mail that could not be handed over waits for longer each time before a relay tries it again. So does an unknown one
+that a relay may not send again, because what it said is no longer so.
+
 The steps are written once, against :class:`sqlalchemy.Connection`, in :class:`Ledger`. :class:`PostgresOutbox` gives
 them a connection from an engine, :class:`AsyncPostgresOutbox` the same through ``AsyncConnection.run_sync``.
 """
@@ -20,9 +23,9 @@ from attrs import frozen
 from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from assign_core.booking import OPEN, EmailState
+from assign_core.booking import EmailState
 from assign_core.last_result import EmailVariant, LastResult
-from assign_core.outbox import Step, next_step
+from assign_core.outbox import Step, next_step, still_true
 from assign_core.ports import Clock, Email, EmailKind
 from assign_postgres.connections import async_connections, connections, unit
 from assign_postgres.names import Names
@@ -35,6 +38,10 @@ SENDING_LEASE: Final = timedelta(minutes=1)
 PATIENCE: Final = 5.0
 """Seconds that settling an e-mail may take. Its own, because it is due whatever time the sender had left."""
 
+_SHORTEST_WAIT: Final = 5
+_LONGEST_WAIT: Final = 600
+"""Seconds after which an e-mail is tried again; doubled each time, up to the longest."""
+
 _KEY: Final = "booking_id = :booking AND kind = :kind AND revision = :revision"
 _BOOKING: Final = """
 SELECT booking.{status} AS status, booking.{revision} AS revision, booking.{last_result}::text AS blob
@@ -44,11 +51,22 @@ _FLAG: Final = "UPDATE {bookings} SET {last_result} = CAST(:result AS jsonb) WHE
 _LEDGER: Final = f"SELECT state, sending_until FROM {{schema}}.auto_assign_emails WHERE {_KEY} FOR UPDATE"
 _SENDING: Final = f"""
 UPDATE {{schema}}.auto_assign_emails
-SET state = 'claimed', sending_until = CAST(:until AS timestamptz), handed_over = handed_over + 1 WHERE {_KEY}"""
+SET state = 'claimed', sending_until = CAST(:until AS timestamptz), not_before = NULL, handed_over = handed_over + 1
+WHERE {_KEY}"""
 _SETTLE: Final = f"""
 UPDATE {{schema}}.auto_assign_emails
 SET state = :state, sending_until = NULL, last_error = :error,
-    settled_at = CASE WHEN :state <> 'claimed' THEN CAST(:now AS timestamptz) END
+    settled_at = CASE WHEN :state <> 'claimed' THEN CAST(:now AS timestamptz) END,
+    not_before = CASE WHEN CAST(:backs_off AS boolean) THEN
+        CAST(:now AS timestamptz)
+            + interval '1 second' * least({_SHORTEST_WAIT} * 2 ^ (handed_over - 1), {_LONGEST_WAIT})
+    END
+WHERE {_KEY}"""
+# It is looked at again when it has waited for twice as long, so that there is no end of it, and hardly a cost.
+_PUT_OFF: Final = f"""
+UPDATE {{schema}}.auto_assign_emails
+SET not_before = CAST(:now AS timestamptz)
+    + greatest(CAST(:now AS timestamptz) - queued_at, interval '{_LONGEST_WAIT} seconds')
 WHERE {_KEY}"""
 _WITHDRAW: Final = f"DELETE FROM {{schema}}.auto_assign_emails WHERE {_KEY}"
 # Those that nobody has tried come first: one that fails again and again must not keep the others waiting.
@@ -56,6 +74,7 @@ _WAITING: Final = """
 SELECT booking_id, kind, revision FROM {schema}.auto_assign_emails
 WHERE (state = 'claimed' OR (state = 'unknown' AND :deduplicates))
   AND (sending_until IS NULL OR sending_until <= CAST(:now AS timestamptz))
+  AND (not_before IS NULL OR not_before <= CAST(:now AS timestamptz))
 ORDER BY handed_over, queued_at, booking_id, revision, kind LIMIT :limit"""
 _UNKNOWN: Final = """
 SELECT booking_id, kind, revision, settled_at, last_error FROM {schema}.auto_assign_emails
@@ -85,36 +104,39 @@ class Ledger:
         self._booking, self._flag_sent, self._row, self._sending, self._settled = (
             statement(names, sql) for sql in (_BOOKING, _FLAG, _LEDGER, _SENDING, _SETTLE)
         )
-        self._withdraw, self._waiting, self._unknown = (
-            statement(names, sql) for sql in (_WITHDRAW, _WAITING, _UNKNOWN)
+        self._withdraw, self._put_off, self._waiting, self._unknown = (
+            statement(names, sql) for sql in (_WITHDRAW, _PUT_OFF, _WAITING, _UNKNOWN)
         )
 
     def begin(self, connection: Connection, email: Email, deduplicates: bool, timeout: float) -> EmailState | None:
         return unit(connection, self._clock, timeout, lambda: self._begin(connection, email, deduplicates))
 
-    def settle(self, connection: Connection, email: Email, state: EmailState, error: str | None) -> EmailState:
-        unit(connection, self._clock, PATIENCE, lambda: self._settle(connection, email, state, error))
+    def settle(
+        self, connection: Connection, email: Email, state: EmailState, error: str | None, left: float
+    ) -> EmailState:
+        backs_off = state is EmailState.CLAIMED
+        unit(connection, self._clock, left, lambda: self._settle(connection, email, state, error, backs_off))
         return state
 
-    def waiting(self, connection: Connection, deduplicates: bool, limit: int) -> Sequence[Email]:
+    def waiting(self, connection: Connection, deduplicates: bool, limit: int, left: float) -> Sequence[Email]:
         values = {"deduplicates": deduplicates, "limit": limit, "now": self._clock.now()}
-        rows = unit(connection, self._clock, PATIENCE, lambda: connection.execute(self._waiting, values).all())
+        rows = unit(connection, self._clock, left, lambda: connection.execute(self._waiting, values).all())
         return [_email(row) for row in rows]
 
-    def unknown(self, connection: Connection, limit: int) -> Sequence[Unknown]:
+    def unknown(self, connection: Connection, limit: int, left: float) -> Sequence[Unknown]:
         values = {"limit": limit}
-        rows = unit(connection, self._clock, PATIENCE, lambda: connection.execute(self._unknown, values).all())
+        rows = unit(connection, self._clock, left, lambda: connection.execute(self._unknown, values).all())
         return [Unknown(email=_email(row), since=row.settled_at, error=row.last_error or "") for row in rows]
 
-    def decide(self, connection: Connection, email: Email, state: EmailState) -> bool:
-        return unit(connection, self._clock, PATIENCE, lambda: self._decide(connection, email, state))
+    def decide(self, connection: Connection, email: Email, state: EmailState, left: float) -> bool:
+        return unit(connection, self._clock, left, lambda: self._decide(connection, email, state))
 
     def _decide(self, connection: Connection, email: Email, state: EmailState) -> bool:
         self._locked(connection, email)
         row = connection.execute(self._row, _key(email)).one_or_none()
         if row is None or row.state != EmailState.UNKNOWN:
             return False
-        self._settle(connection, email, state, None)
+        self._settle(connection, email, state, None, False)
         return True
 
     def _begin(self, connection: Connection, email: Email, deduplicates: bool) -> EmailState | None:
@@ -123,34 +145,40 @@ class Ledger:
         if row is None:
             raise LookupError(f"e-mail {email.key} is not queued; a confirm or a record queues it")
         state, now = EmailState(row.state), self._clock.now()
-        called_for = _called_for(email, booking)
+        called_for = booking is not None and still_true(email, status=booking.status, revision=booking.revision)
         match next_step(state, row.sending_until, now=now, deduplicates=deduplicates, called_for=called_for):
             case Step.LEAVE:
+                if state is EmailState.UNKNOWN and deduplicates and not called_for:
+                    connection.execute(self._put_off, {**_key(email), "now": now})
                 return state
             case Step.WITHDRAW:
                 # The claim goes too: what it would have said may become so again.
                 connection.execute(self._withdraw, _key(email))
                 return EmailState.FAILED
             case Step.GIVE_UP:
-                self._note(connection, email, EmailState.UNKNOWN, "its sender died while sending it")
+                self._note(connection, email, EmailState.UNKNOWN, "its sender died while sending it", False)
                 return EmailState.UNKNOWN
             case Step.SEND:
                 connection.execute(self._sending, {**_key(email), "until": now + self._lease})
                 return None
 
-    def _settle(self, connection: Connection, email: Email, state: EmailState, error: str | None) -> None:
+    def _settle(
+        self, connection: Connection, email: Email, state: EmailState, error: str | None, backs_off: bool
+    ) -> None:
         booking = self._locked(connection, email)
-        self._note(connection, email, state, error)
+        self._note(connection, email, state, error, backs_off)
         if state is EmailState.SENT and booking is not None and email.kind is not EmailKind.STAFF_NOTICE:
             self._flag(connection, email, booking)
 
     def _locked(self, connection: Connection, email: Email) -> Row[Any] | None:
         return connection.execute(self._booking, {"booking": email.booking_id}).one_or_none()
 
-    def _note(self, connection: Connection, email: Email, state: EmailState, error: str | None) -> None:
+    def _note(
+        self, connection: Connection, email: Email, state: EmailState, error: str | None, backs_off: bool
+    ) -> None:
         said = None if error is None else storable(error)[:500]
-        values = {**_key(email), "state": state.value, "now": self._clock.now(), "error": said}
-        connection.execute(self._settled, values)
+        values = {"state": state.value, "now": self._clock.now(), "error": said, "backs_off": backs_off}
+        connection.execute(self._settled, {**_key(email), **values})
 
     def _flag(self, connection: Connection, email: Email, booking: Row[Any]) -> None:
         last = loads(booking.blob)
@@ -166,13 +194,6 @@ def _email(row: Row[Any]) -> Email:
 
 def _key(email: Email) -> dict[str, object]:
     return {"booking": email.booking_id, "kind": email.kind.value, "revision": email.revision}
-
-
-def _called_for(email: Email, booking: Row[Any] | None) -> bool:
-    """A confirmation was true when it was queued, and stays due; a notice is about a row that is still open."""
-    if email.kind is not EmailKind.STAFF_NOTICE:
-        return True
-    return booking is not None and booking.status in OPEN and booking.revision == email.revision
 
 
 class PostgresOutbox:
@@ -205,24 +226,32 @@ class PostgresOutbox:
         Raises:
             LookupError: it is not queued.
         """
-        return self._connections.run(lambda connection: self._ledger.begin(connection, email, deduplicates, timeout))
+        return self._connections.run(
+            timeout, lambda connection, left: self._ledger.begin(connection, email, deduplicates, left)
+        )
 
     def settle(self, email: Email, state: EmailState, error: str | None = None) -> EmailState:
         """What became of it. Sets the booking's e-mail flag once it is sent, in the same transaction."""
-        return self._connections.run(lambda connection: self._ledger.settle(connection, email, state, error))
+        return self._connections.run(
+            PATIENCE, lambda connection, left: self._ledger.settle(connection, email, state, error, left)
+        )
 
     def waiting(self, *, deduplicates: bool, limit: int) -> Sequence[Email]:
-        """What a relay has to look at and nobody is sending, the oldest first among those tried equally often."""
-        return self._connections.run(lambda connection: self._ledger.waiting(connection, deduplicates, limit))
+        """What a relay has to look at now and nobody is sending, the oldest first among those tried equally often."""
+        return self._connections.run(
+            PATIENCE, lambda connection, left: self._ledger.waiting(connection, deduplicates, limit, left)
+        )
 
     def decide(self, email: Email, state: EmailState) -> bool:
         """Settle an unknown e-mail as somebody has found it: sent, or claimed, so that it is sent. False: it is not
         unknown."""
-        return self._connections.run(lambda connection: self._ledger.decide(connection, email, state))
+        return self._connections.run(
+            PATIENCE, lambda connection, left: self._ledger.decide(connection, email, state, left)
+        )
 
     def unknown(self, *, limit: int) -> Sequence[Unknown]:
         """What somebody has to look at, the longest waiting first."""
-        return self._connections.run(lambda connection: self._ledger.unknown(connection, limit))
+        return self._connections.run(PATIENCE, lambda connection, left: self._ledger.unknown(connection, limit, left))
 
 
 class AsyncPostgresOutbox:
@@ -245,17 +274,25 @@ class AsyncPostgresOutbox:
 
     async def begin(self, email: Email, *, deduplicates: bool, timeout: float = PATIENCE) -> EmailState | None:
         return await self._connections.run(
-            lambda connection: self._ledger.begin(connection, email, deduplicates, timeout)
+            timeout, lambda connection, left: self._ledger.begin(connection, email, deduplicates, left)
         )
 
     async def settle(self, email: Email, state: EmailState, error: str | None = None) -> EmailState:
-        return await self._connections.run(lambda connection: self._ledger.settle(connection, email, state, error))
+        return await self._connections.run(
+            PATIENCE, lambda connection, left: self._ledger.settle(connection, email, state, error, left)
+        )
 
     async def waiting(self, *, deduplicates: bool, limit: int) -> Sequence[Email]:
-        return await self._connections.run(lambda connection: self._ledger.waiting(connection, deduplicates, limit))
+        return await self._connections.run(
+            PATIENCE, lambda connection, left: self._ledger.waiting(connection, deduplicates, limit, left)
+        )
 
     async def decide(self, email: Email, state: EmailState) -> bool:
-        return await self._connections.run(lambda connection: self._ledger.decide(connection, email, state))
+        return await self._connections.run(
+            PATIENCE, lambda connection, left: self._ledger.decide(connection, email, state, left)
+        )
 
     async def unknown(self, *, limit: int) -> Sequence[Unknown]:
-        return await self._connections.run(lambda connection: self._ledger.unknown(connection, limit))
+        return await self._connections.run(
+            PATIENCE, lambda connection, left: self._ledger.unknown(connection, limit, left)
+        )

@@ -290,14 +290,14 @@ class PostgresPlanner:
         self._quotes = Quotes(clock, names or Names(), require_adjacency=require_adjacency, max_tables=max_tables)
 
     def quote(self, request: QuoteRequest, *, timeout: float) -> Quote:
-        return self._with(lambda connection: self._quotes.quote(connection, request, timeout))
+        return self._with(timeout, lambda connection, left: self._quotes.quote(connection, request, left))
 
     def would_find(self, request: QuoteRequest, *, timeout: float) -> bool:
         """Whether a search now would succeed. Takes no hold and changes nothing."""
-        return self._with(lambda connection: self._quotes.would_find(connection, request, timeout))
+        return self._with(timeout, lambda connection, left: self._quotes.would_find(connection, request, left))
 
     def release(self, booking_id: str, attempt_id: str, *, timeout: float) -> None:
-        self._with(lambda connection: self._quotes.release(connection, booking_id, attempt_id, timeout))
+        self._with(timeout, lambda connection, left: self._quotes.release(connection, booking_id, attempt_id, left))
 
 
 class AsyncPostgresPlanner:
@@ -316,7 +316,9 @@ class AsyncPostgresPlanner:
         self._quotes = Quotes(clock, names or Names(), require_adjacency=require_adjacency, max_tables=max_tables)
 
     async def quote(self, request: QuoteRequest, *, timeout: float) -> Quote:
-        return await self._with(lambda connection: self._quotes.quote(connection, request, timeout))
+        return await self._with(timeout, lambda connection, left: self._quotes.quote(connection, request, left))
 
     async def release(self, booking_id: str, attempt_id: str, *, timeout: float) -> None:
-        await self._with(lambda connection: self._quotes.release(connection, booking_id, attempt_id, timeout))
+        await self._with(
+            timeout, lambda connection, left: self._quotes.release(connection, booking_id, attempt_id, left)
+        )

@@ -39,7 +39,7 @@ from assign_core.ports import (
 from assign_core.reasons import ReasonCode
 from assign_postgres import statements
 from assign_postgres.connections import async_connections, connections, unit
-from assign_postgres.errors import failure, reason_code
+from assign_postgres.errors import failure, reason_code, said
 from assign_postgres.names import Names
 from assign_postgres.rows import event_rows, is_storable, statement
 from assign_wire import dumps, loads
@@ -151,9 +151,9 @@ class Statements:
         """An exclusion constraint said no; any other failure is raised."""
         code = reason_code(error)
         if code is not ReasonCode.OVERLAP:
-            raise failure(error) from error
+            raise failure(error) from None
         row = self._one(connection, self._read, timeout, booking=confirmation.booking_id, now=self._clock.now())
-        return NotConfirmed(status="" if row is None else row.status, reason=str(error.orig), reason_code=code)
+        return NotConfirmed(status="" if row is None else row.status, reason=said(error), reason_code=code)
 
     def record(self, connection: Connection, entry: Record, timeout: float) -> Recorded:
         expected = None
@@ -262,7 +262,7 @@ class Statements:
         except DBAPIError as error:
             if reason_code(error) is ReasonCode.OVERLAP:
                 raise
-            raise failure(error) from error
+            raise failure(error) from None
 
 
 def _json(value: object) -> str:
@@ -339,22 +339,26 @@ class PostgresStore:
         self._statements = Statements(clock, names or Names(), version)
 
     def acquire(self, booking_id: str, lease: Lease, *, timeout: float) -> Acquired | Busy | None:
-        return self._with(lambda connection: self._statements.acquire(connection, booking_id, lease, timeout))
+        return self._with(
+            timeout, lambda connection, left: self._statements.acquire(connection, booking_id, lease, left)
+        )
 
     def confirm(self, confirmation: Confirmation, *, timeout: float) -> Confirmed | NotConfirmed:
-        return self._with(lambda connection: self._statements.confirm(connection, confirmation, timeout))
+        return self._with(timeout, lambda connection, left: self._statements.confirm(connection, confirmation, left))
 
     def record(self, entry: Record, *, timeout: float) -> Recorded:
-        return self._with(lambda connection: self._statements.record(connection, entry, timeout))
+        return self._with(timeout, lambda connection, left: self._statements.record(connection, entry, left))
 
     def read(self, booking_id: str, *, timeout: float) -> Acquired | None:
-        return self._with(lambda connection: self._statements.read(connection, booking_id, timeout))
+        return self._with(timeout, lambda connection, left: self._statements.read(connection, booking_id, left))
 
     def capacity_version(self, booking_id: str, *, timeout: float) -> int | None:
-        return self._with(lambda connection: self._statements.capacity_version(connection, booking_id, timeout))
+        return self._with(
+            timeout, lambda connection, left: self._statements.capacity_version(connection, booking_id, left)
+        )
 
     def due(self, now: datetime, *, limit: int, timeout: float) -> Sequence[str]:
-        return self._with(lambda connection: self._statements.due(connection, now, limit, timeout))
+        return self._with(timeout, lambda connection, left: self._statements.due(connection, now, limit, left))
 
 
 class AsyncPostgresStore:
@@ -372,19 +376,25 @@ class AsyncPostgresStore:
         self._statements = Statements(clock, names or Names(), version)
 
     async def acquire(self, booking_id: str, lease: Lease, *, timeout: float) -> Acquired | Busy | None:
-        return await self._with(lambda connection: self._statements.acquire(connection, booking_id, lease, timeout))
+        return await self._with(
+            timeout, lambda connection, left: self._statements.acquire(connection, booking_id, lease, left)
+        )
 
     async def confirm(self, confirmation: Confirmation, *, timeout: float) -> Confirmed | NotConfirmed:
-        return await self._with(lambda connection: self._statements.confirm(connection, confirmation, timeout))
+        return await self._with(
+            timeout, lambda connection, left: self._statements.confirm(connection, confirmation, left)
+        )
 
     async def record(self, entry: Record, *, timeout: float) -> Recorded:
-        return await self._with(lambda connection: self._statements.record(connection, entry, timeout))
+        return await self._with(timeout, lambda connection, left: self._statements.record(connection, entry, left))
 
     async def read(self, booking_id: str, *, timeout: float) -> Acquired | None:
-        return await self._with(lambda connection: self._statements.read(connection, booking_id, timeout))
+        return await self._with(timeout, lambda connection, left: self._statements.read(connection, booking_id, left))
 
     async def capacity_version(self, booking_id: str, *, timeout: float) -> int | None:
-        return await self._with(lambda connection: self._statements.capacity_version(connection, booking_id, timeout))
+        return await self._with(
+            timeout, lambda connection, left: self._statements.capacity_version(connection, booking_id, left)
+        )
 
     async def due(self, now: datetime, *, limit: int, timeout: float) -> Sequence[str]:
-        return await self._with(lambda connection: self._statements.due(connection, now, limit, timeout))
+        return await self._with(timeout, lambda connection, left: self._statements.due(connection, now, limit, left))

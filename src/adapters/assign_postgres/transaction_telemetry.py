@@ -47,32 +47,32 @@ class _Book:
             self._dropped += count
             self._error = error
 
-    def write(self, connection: Connection, events: Sequence[Event]) -> None:
+    def write(self, connection: Connection, events: Sequence[Event], left: float) -> None:
         """All at once; if that fails, each alone, so that one that is to blame is lost alone."""
-        self._tell(connection)
+        self._tell(connection, left)
         refused = 0
-        if not self._written(connection, events):
-            refused = 1 if len(events) == 1 else sum(not self._written(connection, [each]) for each in events)
+        if not self._written(connection, events, left):
+            refused = 1 if len(events) == 1 else sum(not self._written(connection, [each], left) for each in events)
         with self._lock:
             self._dropped += refused
         if refused < len(events):
-            self._tell(connection)
+            self._tell(connection, left)
 
-    def _tell(self, connection: Connection) -> None:
+    def _tell(self, connection: Connection, left: float) -> None:
         """Of what was lost, if anything was."""
         with self._lock:
             untold, error = self._dropped, self._error
         if not untold:
             return
         told = event(EventName.TELEMETRY_DROPPED, self._clock.now(), None, None, dropped=untold, error=error)
-        if self._written(connection, [told]):
+        if self._written(connection, [told], left):
             with self._lock:
                 self._dropped -= untold
 
-    def _written(self, connection: Connection, events: Sequence[Event]) -> bool:
+    def _written(self, connection: Connection, events: Sequence[Event], left: float) -> bool:
         rows = {"events": event_rows(events)}
         try:
-            unit(connection, self._clock, PATIENCE, lambda: connection.execute(self._insert, rows))
+            unit(connection, self._clock, left, lambda: connection.execute(self._insert, rows))
         except DBAPIError as error:
             self.lost(0, str(failure(error)))
             return False
@@ -99,8 +99,8 @@ class TransactionTelemetry:
         if stored or not events:
             return
         try:
-            self._with(lambda connection: self._book.write(connection, events))
-        except DatabaseFailure as error:
+            self._with(PATIENCE, lambda connection, left: self._book.write(connection, events, left))
+        except (DatabaseFailure, TimeoutError) as error:
             self._book.lost(len(events), str(error))
 
 
@@ -120,6 +120,6 @@ class AsyncTransactionTelemetry:
         if stored or not events:
             return
         try:
-            await self._with(lambda connection: self._book.write(connection, events))
-        except DatabaseFailure as error:
+            await self._with(PATIENCE, lambda connection, left: self._book.write(connection, events, left))
+        except (DatabaseFailure, TimeoutError) as error:
             self._book.lost(len(events), str(error))

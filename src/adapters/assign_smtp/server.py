@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from attrs import field, frozen
 
 from assign_core.errors import InvalidValue
-from assign_core.outbox import EmailNotSent
+from assign_core.outbox import MailSystemAway
 
 _PORTS: Final = {"smtp": 25, "smtps": 465}
 _EXAMPLE: Final = "smtp://user:password@mail.example.org:587"
@@ -57,7 +57,7 @@ class SmtpServer:
         """A session that is ready for a message.
 
         Raises:
-            OSError, smtplib.SMTPException, EmailNotSent: there is none. No message was spoken of.
+            OSError, smtplib.SMTPException, MailSystemAway: there is none. No message was spoken of.
         """
         session: smtplib.SMTP
         if self.tls:
@@ -80,5 +80,7 @@ class SmtpServer:
             encrypted = True
         if self.user is not None:
             if not encrypted:
-                raise EmailNotSent(f"{self.host} offers no STARTTLS, and a password is not sent in clear; use smtps://")
+                raise MailSystemAway(
+                    f"{self.host} offers no STARTTLS, and a password is not sent in clear; use smtps://"
+                )
             session.login(self.user, self.password)

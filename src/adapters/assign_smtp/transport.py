@@ -3,6 +3,9 @@
 SMTP says exactly when responsibility passes (RFC 5321, 4.2.5 and 6.1): when the server answers 250 to the dot that ends
 the message. Until that dot is on its way nothing can have been sent. An answer to it, whatever it says, settles it.
 Only between the dot and its answer is the outcome unknown; and that is not taken for a failure.
+
+What says nothing of this e-mail, but that no other would get through either (no session, no leave to send, a session
+that ends), is told as such, so that a relay need not wait for each anew.
 """
 
 from __future__ import annotations
@@ -23,15 +26,14 @@ from urllib.parse import quote
 
 from attrs import frozen
 
-from assign_core.outbox import EmailNotSent, EmailRefused
+from assign_core.outbox import EmailNotSent, EmailRefused, MailSystemAway
 from assign_core.ports import Clock, Email
 from assign_smtp.server import SmtpServer
 
 IDEMPOTENCY_KEY: Final = "Idempotency-Key"
 """The header that carries the key, percent-encoded."""
-_OF_THE_SESSION: Final = {454, 530, 534, 535, 538}
-"""Replies about authentication: the server says nothing about this e-mail."""
-
+_OF_THE_SESSION: Final = {421, 454, 530, 534, 535, 538}
+"""Replies about the service (421) and authentication: the server says nothing about this e-mail."""
 
 Compose = Callable[[Email], EmailMessage]
 """The host's words: a message with From, exactly one To, a subject and a body. Raises ``EmailRefused`` where there is
@@ -80,6 +82,7 @@ class SmtpTransport:
         Raises:
             EmailRefused: the server will never take it, or there is nobody to write to.
             EmailNotSent: it was not handed over; later it may be.
+            MailSystemAway: the same, and no other would be.
             OSError, smtplib.SMTPException: it may or may not have been.
         """
         until = time.monotonic() + timeout
@@ -87,7 +90,7 @@ class SmtpTransport:
         try:
             session = self._server.connect(_left(until))
         except (OSError, smtplib.SMTPException) as error:
-            raise EmailNotSent(f"no session with {self._server.host}:{self._server.port}: {_said(error)}") from error
+            raise MailSystemAway(f"no session with {self._server.host}:{self._server.port}: {_said(error)}") from error
         with _closing(session):
             _before_the_message(session, envelope, until)
             _the_message(session, envelope.data, until)
@@ -139,7 +142,7 @@ def _before_the_message(session: smtplib.SMTP, envelope: _Envelope, until: float
             _refuse_unless(200 <= code < 400, code, said)
         _limit(session, until)
     except (OSError, smtplib.SMTPException) as error:
-        raise EmailNotSent(f"the session ended before the message: {_said(error)}") from error
+        raise MailSystemAway(f"the session ended before the message: {_said(error)}") from error
 
 
 def _the_message(session: smtplib.SMTP, data: bytes, until: float) -> None:
@@ -173,7 +176,9 @@ def _refuse_unless(fine: bool, code: int, said: bytes) -> None:
     if fine:
         return
     words = f"the mail server says {code} {said.decode('utf-8', 'replace')}"
-    if 500 <= code < 600 and code not in _OF_THE_SESSION:
+    if code in _OF_THE_SESSION:
+        raise MailSystemAway(words)
+    if 500 <= code < 600:
         raise EmailRefused(words)
     raise EmailNotSent(words)
 
