@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from inspect import isclass, iscoroutinefunction, isfunction
@@ -14,6 +16,7 @@ import pytest
 from tests.contracts.postgres_house import CAPABILITIES
 
 import assign_testing
+from assign_core.events import Event
 from assign_core.ports import (
     AsyncBookingStore,
     AsyncMailer,
@@ -49,6 +52,7 @@ from assign_postgres import (
     PostgresTelemetry,
     TransactionTelemetry,
 )
+from assign_runtime import BackgroundTelemetry
 from assign_testing import (
     MEMORY_CAPABILITIES,
     Capability,
@@ -160,6 +164,17 @@ class TestAsyncMemoryTelemetry(InAsyncMemory, TelemetryContract):
     implementation = AsyncMemoryTelemetry
 
 
+class TestBackgroundTelemetry(InMemory, TelemetryContract):
+    """Before the one in memory."""
+
+    implementation = BackgroundTelemetry
+
+    @pytest.fixture
+    def make_house(self) -> Iterator[MakeHouse]:
+        with ExitStack() as leaving:
+            yield partial(background_house, leaving)
+
+
 class TestPostgresTelemetry(OnPostgres, TelemetryContract):
     implementation = PostgresTelemetry
 
@@ -219,6 +234,27 @@ class TestAsyncScriptedPlanner(InAsyncMemory, PlannerContract):
 def scripted_house(floor: Floor | None = None, *, deduplicates: bool = False) -> MemoryHouse:
     house = memory_house(floor, deduplicates=deduplicates)
     house.planner = ScriptedPlanner(FloorPlanner(house.db), [], sleep=house.runtime.sleep)
+    return house
+
+
+@dataclass(kw_only=True)
+class BackgroundHouse(MemoryHouse):
+    """Whose events arrive by a thread."""
+
+    background: BackgroundTelemetry
+
+    def events(self) -> Sequence[Event]:
+        assert self.background.flush(20)
+        return self.kept.events
+
+
+def background_house(leaving: ExitStack, floor: Floor | None = None, *, deduplicates: bool = False) -> BackgroundHouse:
+    made = memory_house(floor, deduplicates=deduplicates)
+    background = leaving.enter_context(BackgroundTelemetry(made.kept, made.runtime))
+    house = BackgroundHouse(
+        db=made.db, runtime=made.runtime, post=made.post, planner=made.planner, kept=made.kept, background=background
+    )
+    house.telemetry = background
     return house
 
 

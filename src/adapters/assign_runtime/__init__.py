@@ -1,6 +1,7 @@
 """Clock, ids, threads and event loop of the process: what the core does not take for itself.
 
-:class:`ThreadRuntime` needs the standard library only. :class:`AsyncioRuntime` needs ``anyio`` (the extra
+:class:`ThreadRuntime` needs the standard library only, and so does :class:`BackgroundTelemetry`, which takes a slow
+telemetry off the guest's time. :class:`AsyncioRuntime` needs ``anyio`` (the extra
 ``asyncio``), because a host under structured concurrency cancels by scopes, and only a scope shields from those.
 """
 
@@ -8,12 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from assign_runtime.background import BackgroundTelemetry
 from assign_runtime.threads import ThreadRuntime
 
 if TYPE_CHECKING:
     from assign_runtime.event_loop import AsyncioRuntime
 
-__all__ = ["AsyncioRuntime", "ThreadRuntime"]
+__all__ = ["AsyncioRuntime", "BackgroundTelemetry", "ThreadRuntime"]
 
 
 def __getattr__(name: str) -> object:

@@ -107,7 +107,9 @@ class TelemetryContract(Contract):
 
     def test_a_confirm_that_is_refused_leaves_its_events_untold(self, house: House) -> None:
         house.book()
+        acquire(house)
         entry = replace(confirmation(house, hold(house)), events=(_event(house, EventName.SUCCEEDED),))
+        house.set_status("b", "cancelled")
         assert isinstance(house.store.confirm(entry, timeout=T), NotConfirmed)
         assert not house.events()
 
