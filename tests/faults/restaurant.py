@@ -205,7 +205,7 @@ class Restaurant:
         self,
         *,
         source: str = "job",
-        skew: float = 0.0,
+        runtime: VirtualRuntime | None = None,
         transport: Transport | None = None,
         sends: bool = True,
         database: Engine | None = None,
@@ -214,13 +214,12 @@ class Restaurant:
         """A host process of this restaurant, in this one.
 
         Args:
-            skew: seconds that its clock is ahead.
+            runtime: its own clock; else the restaurant's.
             sends: it hands e-mails over; else they are left to a relay.
             database: its own way to the database.
         """
-        runtime = self.clock if not skew else runtime_at(self.now + timedelta(seconds=skew))
         post = (transport or self.post) if sends else None
-        made = App.over(database or self.database, runtime, post, self.folder, source=source)
+        made = App.over(database or self.database, runtime or self.clock, post, self.folder, source=source)
         wrap(made)
         try:
             yield made.engine()

@@ -38,7 +38,7 @@ class LossyPost(JournalPost):
         self.met: Counter[Fate] = Counter()
 
     def send(self, email: Email, *, idempotency_key: str, timeout: float) -> None:
-        fate = next(self._fates, "arrives")
+        fate: Fate = next(self._fates, "arrives")
         self.met[fate] += 1
         if fate == "not sent":
             raise EmailNotSent("nobody answered")

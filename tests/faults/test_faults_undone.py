@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Event
 from typing import Any, Final
 
@@ -66,8 +67,10 @@ class Way:
 @contextmanager
 def way_to(house: Restaurant, isolation: str) -> Iterator[Way]:
     way = Way(house, isolation)
-    yield way
-    way.engine.dispose()
+    try:
+        yield way
+    finally:
+        way.engine.dispose()
 
 
 def disturbed(house: Restaurant, way: Way, step: str, disturb: Callable[[psycopg.Connection, Event], None]) -> Outcome:
@@ -178,7 +181,7 @@ def _serve(house: Restaurant, way: Way, seed: int) -> None:
     app = App.over(way.engine, runtime_at(house.now), house.post, house.folder, source="job")
     engine, relay = app.engine(), PostgresMailer(app.outbox, app.transport)
     ids = [booking_id for (booking_id,) in house.rows("SELECT id FROM bookings ORDER BY id")]
-    calls: list[Callable[[], Any]] = [lambda each=each: engine.job(each) for each in ids]
+    calls: list[Callable[[], Any]] = [partial(engine.job, each) for each in ids]
     calls += [relay.relay, engine.run_due, app.flushed]
     for call in chance.sample(calls, k=len(calls)):
         try:

@@ -108,12 +108,19 @@ class Worker:
         Raises:
             AssertionError: it did not.
         """
-        said = self._here.recv() if self._here.poll(LIMIT) else "nothing"
-        assert said == self._stop_at, f"the worker was to stop {self._stop_at!r}, and said {said!r}"
+        self._says(self._stop_at)
 
     def go_on(self) -> None:
         """Let it go on from its boundary."""
         self._here.send(None)
+
+    def ends(self) -> None:
+        """Wait until it has done its errand."""
+        self._says(_ENDED)
+
+    def _says(self, wanted: str) -> None:
+        said = self._here.recv() if self._here.poll(LIMIT) else "nothing"
+        assert said == wanted, f"the worker was to say {wanted!r}, and said {said!r}"
 
     def waits(self) -> None:
         """Wait until it sleeps, with a statement at the server.
