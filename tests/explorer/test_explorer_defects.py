@@ -12,14 +12,28 @@ from typing import Any
 import pytest
 
 from assign_core import closing, decision, evidence, flows, notebook
-from assign_core.booking import Booking, EmailState
-from assign_core.case import GIVE_UP, Case, Decision, Standing, answer
-from assign_core.effects import Confirm, Deliver
+from assign_core.booking import Booking, BookingStatus, EmailState
+from assign_core.case import GIVE_UP, Action, Case, Decision, Standing, answer
+from assign_core.effects import Confirm, Deliver, Unfinished, Within
 from assign_core.evidence import DATED, Evidence
-from assign_core.last_result import LastResult, Unreadable
+from assign_core.last_result import LastResult, Strategy, Unreadable
 from assign_core.outbox import Step, next_step
-from assign_core.ports import Confirmation, Confirmed, Email, NotConfirmed
-from assign_core.reasons import FailureClass
+from assign_core.outcome import Outcome
+from assign_core.ports import (
+    Acquired,
+    Busy,
+    Confirmation,
+    Confirmed,
+    Email,
+    EmailKind,
+    Lease,
+    NotConfirmed,
+    Plan,
+    QuoteRequest,
+    Record,
+)
+from assign_core.reasons import FailureClass, ReasonCode
+from assign_memory import MemoryDatabase, Row
 from assign_memory import mailer as memory_mailer
 from assign_memory import store as memory_store
 from assign_testing.explorer import PromiseBroken, Scenario, explore, scenario
@@ -144,6 +158,142 @@ def unknown_sent_again_without_keys(patch: Patch) -> None:
     patch.setattr(memory_mailer.Outbox, "waiting", waiting)
 
 
+# What a store, a mailer or the end of an attempt can get wrong.
+
+
+def confirm_looks_at_no_status(patch: Patch) -> None:
+    honest = memory_store.MemoryStore._refusal
+
+    def refusal(store: memory_store.MemoryStore, row: Row, confirmation: Confirmation) -> NotConfirmed | None:
+        status, row.status = row.status, BookingStatus.PENDING.value
+        found = honest(store, row, confirmation)
+        row.status = status
+        return found
+
+    patch.setattr(memory_store.MemoryStore, "_refusal", refusal)
+
+
+def confirm_assigns_no_tables(patch: Patch) -> None:
+    honest = memory_store.MemoryStore.confirm
+
+    def confirm(
+        store: memory_store.MemoryStore, confirmation: Confirmation, *, timeout: float
+    ) -> Confirmed | NotConfirmed:
+        answer = honest(store, confirmation, timeout=timeout)
+        store._db.assignments.pop(confirmation.booking_id, None)
+        return answer
+
+    patch.setattr(memory_store.MemoryStore, "confirm", confirm)
+
+
+def confirm_looks_for_no_overlap(patch: Patch) -> None:
+    honest = memory_store.MemoryStore._refusal
+
+    def refusal(store: memory_store.MemoryStore, row: Row, confirmation: Confirmation) -> NotConfirmed | None:
+        found = honest(store, row, confirmation)
+        return None if found is not None and found.reason_code is ReasonCode.OVERLAP else found
+
+    patch.setattr(memory_store.MemoryStore, "_refusal", refusal)
+
+
+def lease_given_twice(patch: Patch) -> None:
+    honest = memory_store.MemoryStore.acquire
+
+    def acquire(
+        store: memory_store.MemoryStore, booking_id: str, lease: Lease, *, timeout: float
+    ) -> Acquired | Busy | None:
+        store._db.row(booking_id).lease = None
+        return honest(store, booking_id, lease, timeout=timeout)
+
+    patch.setattr(memory_store.MemoryStore, "acquire", acquire)
+
+
+def three_searches_in_one_attempt(patch: Patch) -> None:
+    honest = flows._quote
+
+    async def thrice(notes: notebook.Notes, strategy: Strategy, refused: tuple[Plan, ...]) -> Any:
+        await honest(notes, strategy, refused)
+        await honest(notes, strategy, (*refused, Plan(("small",))))
+        return await honest(notes, strategy, refused)
+
+    patch.setattr(flows, "_quote", thrice)
+
+
+def refused_plan_not_excluded(patch: Patch) -> None:
+    honest = flows._quote
+
+    async def unchanged(notes: notebook.Notes, strategy: Strategy, refused: tuple[Plan, ...]) -> Any:
+        del refused
+        return await honest(notes, strategy, ())
+
+    patch.setattr(flows, "_quote", unchanged)
+
+
+def refused_plans_have_the_full_budget(patch: Patch) -> None:
+    def again(case: Case) -> Decision:
+        return answer(case, Action.ATTEMPT, ("again",), case.policy.max_attempts)
+
+    for worth in DATED:
+        patch.setitem(decision._INDEX, (Standing.OPEN, worth, FailureClass.REJECTED), (again,))
+
+
+def goes_on_without_answering_the_guest(patch: Patch) -> None:
+    async def unasked(notes: notebook.Notes, unfinished: Unfinished, request: QuoteRequest) -> None:
+        del unfinished, request
+        await Within(notes.policy.job_deadline.total_seconds())
+        notes.handed_over = True
+
+    patch.setattr(flows, "_hand_over", unasked)
+
+
+def not_sent_is_taken_for_lost(patch: Patch) -> None:
+    class Never(Exception):
+        pass
+
+    patch.setattr(memory_mailer, "EmailNotSent", Never)
+
+
+def lost_is_taken_for_refused(patch: Patch) -> None:
+    honest = memory_mailer.Outbox.settle
+
+    def settle(outbox: memory_mailer.Outbox, email: Email, state: EmailState) -> EmailState:
+        return honest(outbox, email, EmailState.FAILED if state is EmailState.UNKNOWN else state)
+
+    patch.setattr(memory_mailer.Outbox, "settle", settle)
+
+
+def staff_told_of_the_seated(patch: Patch) -> None:
+    def any_status(store: memory_store.MemoryStore, row: Row, entry: Record, *, ours: bool) -> Email | None:
+        del store, row, ours
+        return entry.email
+
+    patch.setattr(memory_store.MemoryStore, "_called_for", any_status)
+
+
+def guest_told_what_is_no_longer_so(patch: Patch) -> None:
+    patch.setattr(MemoryDatabase, "calls_for", lambda *_: True)
+
+
+def staff_never_told(patch: Patch) -> None:
+    honest = closing._email_on_closing
+
+    def guests_only(notes: notebook.Notes, decided: Decision) -> Email | None:
+        email = honest(notes, decided)
+        return None if email is None or email.kind is EmailKind.STAFF_NOTICE else email
+
+    patch.setattr(closing, "_email_on_closing", guests_only)
+
+
+def no_summary(patch: Patch) -> None:
+    async def silent(notes: notebook.Notes, outcome: Outcome, *more: Any) -> Outcome:
+        del more
+        await closing.emit(notes)
+        return outcome
+
+    patch.setattr(closing, "finish", silent)
+    patch.setattr(flows, "finish", silent)
+
+
 DEFECTS: list[tuple[Plant, Scenario, set[str]]] = [
     (not_recorded_on_cancellation, scenario("inline", "job", "relay"), {"P1 record"}),
     (confirms_after_the_deadline, scenario("inline", "job", "relay"), {"P2 deadline"}),
@@ -169,10 +319,41 @@ DEFECTS: list[tuple[Plant, Scenario, set[str]]] = [
     ),
     (hard_stop_at_the_first_capacity_failure, scenario("inline", "job", "free", house="a full house"), {"P5 evidence"}),
     (unknown_sent_again_without_keys, scenario("inline", "job", "relay"), {"P4 mail"}),
+    (confirm_looks_at_no_status, scenario("inline", "cancel"), {"commit"}),
+    (confirm_looks_at_no_status, scenario("inline", "by_hand"), {"commit"}),
+    (confirm_assigns_no_tables, scenario("inline", "relay"), {"seats"}),
+    (confirm_looks_for_no_overlap, scenario("inline", "seat_other"), {"P7 tables"}),
+    (lease_given_twice, scenario("inline", "job"), {"lease"}),
+    (three_searches_in_one_attempt, scenario("inline", "job"), {"P6 budget"}),
+    (
+        refused_plan_not_excluded,
+        scenario("inline", "job", house="a house whose confirm refuses the first plan"),
+        {"P6 budget"},
+    ),
+    (
+        refused_plans_have_the_full_budget,
+        scenario("inline", "job", house="a house whose confirm refuses every plan"),
+        {"P6 budget"},
+    ),
+    (goes_on_without_answering_the_guest, scenario("inline", "job", on_deadline="hand_over"), {"P2 deadline"}),
+    (not_sent_is_taken_for_lost, scenario("inline", "relay"), {"P4 mail"}),
+    (lost_is_taken_for_refused, scenario("inline", "relay"), {"P4 mail"}),
+    (
+        staff_told_of_the_seated,
+        scenario("inline", "by_hand", house="a free house whose planner calls it hopeless"),
+        {"P4 mail"},
+    ),
+    (guest_told_what_is_no_longer_so, scenario("inline", "cancel", "relay"), {"P4 mail"}),
+    (staff_never_told, scenario("inline", "job", house="a full house"), {"answer"}),
+    (no_summary, scenario("inline", "job"), {"summary"}),
 ]
 
 
-@pytest.mark.parametrize(("plant", "where", "promises"), DEFECTS, ids=[plant.__name__ for plant, _, _ in DEFECTS])
+@pytest.mark.parametrize(
+    ("plant", "where", "promises"),
+    DEFECTS,
+    ids=[f"{plant.__name__}-{'-'.join(where.cast)}" for plant, where, _ in DEFECTS],
+)
 def test_a_planted_defect_is_found(plant: Plant, where: Scenario, promises: set[str], monkeypatch: Patch) -> None:
     with monkeypatch.context() as patch:
         plant(patch)

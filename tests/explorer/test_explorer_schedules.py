@@ -12,8 +12,8 @@ import pytest
 from assign_testing.explorer import EXHAUSTIVE, RANDOM, Scenario, explore
 from assign_testing.explorer.scenario import KINDS, kind_of
 
-BY_CHANCE = 10_800
-"""Drawn; a few of them end before their second fault."""
+BY_CHANCE = 11_600
+"""Drawn; some of them end before their second fault."""
 PARTS = 8
 """So that several processors can share them."""
 Say = Callable[[str], None]

@@ -6,6 +6,7 @@ are its effects, with the deadlines, the grace and the clean-up of the real driv
 over; it notes what became of that.
 
 Telemetry and the clock are no operations: they commute with everything, so a switch before them is a switch after them.
+To answer a guest and go on in the background is one, since a host may have no background any more.
 """
 
 from __future__ import annotations
@@ -18,24 +19,43 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from assign_core import drive
 from assign_core.effects import (
     AbandonQuote,
+    Acquire,
+    AwaitQuote,
+    CloseAttempt,
+    Confirm,
     ContinueInBackground,
     Deliver,
     Effect,
     Emit,
     Flow,
+    LookAtCapacity,
+    ReleaseHold,
     RequestQuote,
-    Unfinished,
+    Sleep,
 )
 from assign_core.last_result import Source
-from assign_core.outbox import EmailRefused
 from assign_core.outcome import Outcome
 from assign_core.ports import Email
-from assign_testing.explorer.faults import CLAIM, CLEANUP, HAND_OVER, NOTHING, SETTLE, WORK, Fault
+from assign_testing.explorer.faults import (
+    ABANDON,
+    ASLEEP,
+    BACKGROUND,
+    CLAIM,
+    CLEANUP,
+    HAND_OVER,
+    NOTHING,
+    OUTLIVING,
+    SETTLE,
+    WORK,
+    Fault,
+)
 
 T = TypeVar("T")
 
 HOUSE: Final = "house"
 """What steps touch that read or write bookings, tables or the ledger."""
+NOBODY: Final = ""
+"""What steps touch that nobody else can see."""
 
 
 class Operation:
@@ -47,11 +67,12 @@ class Operation:
         faults: what can go wrong.
         touches: what it reads or writes of what others do too; steps that touch different things commute.
         effect: the flow's, if it is a flow's.
-        late: the answer when time is up, where that is an answer.
+        outlives: a search that goes on when the deadline has passed; being late is an answer then.
+        sleeps: performing it takes until some later moment.
         began: monotonic seconds at which the actor asked for it.
     """
 
-    __slots__ = ("began", "effect", "faults", "late", "left", "name", "run", "touches")
+    __slots__ = ("began", "effect", "faults", "left", "name", "outlives", "run", "sleeps", "touches")
 
     def __init__(
         self,
@@ -62,7 +83,8 @@ class Operation:
         left: float = 30.0,
         touches: str = HOUSE,
         effect: Effect[Any] | None = None,
-        late: Callable[[], object] | None = None,
+        outlives: bool = False,
+        sleeps: bool = False,
     ) -> None:
         self.name = name
         self.run = run
@@ -70,18 +92,13 @@ class Operation:
         self.faults = faults
         self.touches = touches
         self.effect = effect
-        self.late = late
+        self.outlives = outlives
+        self.sleeps = sleeps
         self.began = 0.0
 
 
 Program = Generator[Operation, object, T]
 """Send an answer or throw a failure, get the next operation."""
-
-_UNTIL_LATE: Final = tuple(
-    fault for fault in WORK if fault not in {Fault.LATE_LOST, Fault.LATE_ANSWER, Fault.IN_FLIGHT}
-)
-"""At a search that outlives the deadline, being late is an answer."""
-
 
 # Flows.
 
@@ -109,8 +126,7 @@ def tell(
                 emit(effect)
             elif isinstance(effect, Deliver):
                 answer = yield from sending(effect.email, left)
-            elif not isinstance(effect, ContinueInBackground | AbandonQuote):
-                # The caller's answer touches nothing; an abandoned search gives back what it takes, which is nothing.
+            else:
                 answer = yield _operation(effect, left, perform)
         except GeneratorExit:
             raise  # the actor's world has been thrown away
@@ -121,24 +137,31 @@ def tell(
 
 
 def _operation(effect: Effect[Any], left: float, perform: Callable[[Effect[Any], float], object]) -> Operation:
+    name, faults, touches = _KINDS[type(effect)]
     outlives = isinstance(effect, RequestQuote) and effect.seconds is not None
     return Operation(
-        _NAMES.get(type(effect).__name__, type(effect).__name__),
+        name,
         partial(perform, effect, left),
-        faults=CLEANUP if effect.cleanup else _UNTIL_LATE if outlives else WORK,
+        faults=OUTLIVING if outlives else faults,
         left=left,
+        touches=touches,
         effect=effect,
-        late=partial(Unfinished, effect) if outlives else None,
+        outlives=outlives,
+        sleeps=isinstance(effect, Sleep),
     )
 
 
-_NAMES: Final = {
-    "Acquire": "acquire",
-    "RequestQuote": "quote",
-    "AwaitQuote": "quote",
-    "Confirm": "confirm",
-    "CloseAttempt": "close",
-    "ReleaseHold": "release",
+_KINDS: Final[dict[type[Effect[Any]], tuple[str, tuple[Fault, ...], str]]] = {
+    Acquire: ("acquire", WORK, HOUSE),
+    RequestQuote: ("quote", WORK, HOUSE),
+    ContinueInBackground: ("answer the guest", BACKGROUND, NOBODY),
+    AwaitQuote: ("quote", WORK, HOUSE),
+    AbandonQuote: ("abandon", ABANDON, NOBODY),
+    Confirm: ("confirm", WORK, HOUSE),
+    CloseAttempt: ("close", CLEANUP, HOUSE),
+    ReleaseHold: ("release", CLEANUP, HOUSE),
+    LookAtCapacity: ("look", WORK, HOUSE),
+    Sleep: ("sleep", ASLEEP, NOBODY),
 }
 
 
@@ -169,50 +192,59 @@ class ScheduledTransport:
 class _Stretch(NamedTuple, Generic[T]):
     """A sender has run until it waits for ``handing``, or has ended with ``value``."""
 
+    sender: Coroutine[Any, Any, T]
     handing: Handing | None
     value: T | None
 
 
-def sending(
-    name: str, start: Callable[[], Coroutine[Any, Any, T]], hand_over: Callable[[Handing], object]
-) -> Program[T | None]:
+class Desk(NamedTuple):
+    """Where senders are seen at work.
+
+    Attributes:
+        claimed: told of an e-mail once a sender has claimed it, in the same step.
+        hand_over: gives it to the mail system.
+        begun: all senders. They are kept until their world is thrown away, since closing one runs its clean-up.
+    """
+
+    claimed: Callable[[Handing], object]
+    hand_over: Callable[[Handing], object]
+    begun: list[Coroutine[Any, Any, Any]]
+
+
+def sending(name: str, start: Callable[[], Coroutine[Any, Any, T]], desk: Desk) -> Program[T | None]:
     """A sender as a program; ``start`` makes its coroutine."""
-    begun: list[Coroutine[Any, Any, T]] = []
-    stretch = yield Operation(name, partial(_begin, begun, start), faults=CLAIM)
+    stretch = yield Operation(name, partial(_begin, start, desk), faults=CLAIM)
     while isinstance(stretch, _Stretch) and stretch.handing is not None:
-        (coroutine,) = begun
-        handing = stretch.handing
+        coroutine, handing = stretch.sender, stretch.handing
         resume: Callable[[], object]
         try:
             yield Operation(
-                f"hand over {handing.key}", partial(hand_over, handing), faults=HAND_OVER, touches=handing.key
+                f"hand over {handing.key}", partial(desk.hand_over, handing), faults=HAND_OVER, touches=handing.key
             )
             resume = partial(coroutine.send, None)
         except GeneratorExit:
-            raise
+            raise  # the actor's world has been thrown away
         except BaseException as error:  # noqa: BLE001 - the sender's to handle
             resume = partial(coroutine.throw, error)
-        stretch = yield Operation("settle", partial(_go_on, resume), faults=SETTLE)
+        stretch = yield Operation("settle", partial(_go_on, coroutine, resume, desk), faults=SETTLE)
     return stretch.value if isinstance(stretch, _Stretch) else None
 
 
-def _begin(begun: list[Coroutine[Any, Any, T]], start: Callable[[], Coroutine[Any, Any, T]]) -> _Stretch[T]:
-    begun.append(start())
-    return _go_on(partial(begun[0].send, None))
+def _begin(start: Callable[[], Coroutine[Any, Any, T]], desk: Desk) -> _Stretch[T]:
+    sender = start()
+    desk.begun.append(sender)
+    return _go_on(sender, partial(sender.send, None), desk)
 
 
-def _go_on(resume: Callable[[], object]) -> _Stretch[Any]:
+def _go_on(sender: Coroutine[Any, Any, T], resume: Callable[[], object], desk: Desk) -> _Stretch[T]:
     try:
         waits_for = resume()
     except StopIteration as stop:
-        return _Stretch(None, stop.value)
+        return _Stretch(sender, None, stop.value)
     if not isinstance(waits_for, Handing):
         raise TypeError(f"a sender waits for its transport only, not for {waits_for!r}")
-    return _Stretch(waits_for, None)
-
-
-def refused_by(name: str) -> EmailRefused:
-    return EmailRefused(f"the mail system will not {name}, ever")
+    desk.claimed(waits_for)
+    return _Stretch(sender, waits_for, None)
 
 
 # Others.

@@ -20,12 +20,16 @@ class Fault(Word):
     """Performed; the answer is lost, and the port raises."""
     REFUSED = "refused"
     """Not performed; the mail system says that it never will be."""
+    NOT_SENT = "not_sent"
+    """Not performed; the mail system is sure that it has not been, and may be asked again."""
+    AWAY = "away"
+    """The same, and it is away for everybody."""
     STOPPED = "stopped"
     """The world stops here for this actor: not performed, and nothing is cleaned up. It is started again later."""
     LATE = "late"
     """Time is up before it is performed; it never is."""
     LATE_LOST = "late_lost"
-    """Performed; time is up before the answer comes, and nobody waits for it."""
+    """Performed; time is up before the answer comes, and nobody waits for it, unless the search may outlive it."""
     LATE_ANSWER = "late_answer"
     """Performed; the answer comes when time is up."""
     IN_FLIGHT = "in_flight"
@@ -56,18 +60,48 @@ WORK: Final = (
 """At an effect that time limits and a cancellation reaches."""
 CLEANUP: Final = (Fault.FAILED, Fault.LOST, Fault.STOPPED, Fault.IN_FLIGHT, Fault.ASLEEP)
 """At an effect that is shielded."""
-CLAIM: Final = (Fault.FAILED, Fault.STOPPED, Fault.ASLEEP)
+OUTLIVING: Final = tuple(fault for fault in WORK if fault is not Fault.IN_FLIGHT)
+"""At a search that may outlive the deadline: it is in flight whenever it is late."""
+BACKGROUND: Final = (Fault.FAILED, Fault.STOPPED, Fault.ASLEEP)
+"""Where a host answers its guest and goes on. It may have no background any more."""
+ABANDON: Final = (Fault.STOPPED,)
+"""Where nobody waits for a search any more; whoever stops here does not give back what it takes."""
+ASLEEP: Final = (Fault.STOPPED, Fault.CANCELLED)
+"""While a job waits for its next attempt."""
+CLAIM: Final = (Fault.FAILED, Fault.LOST, Fault.STOPPED, Fault.ASLEEP)
 """When a sender looks into the outbox and claims."""
-HAND_OVER: Final = (Fault.FAILED, Fault.LOST, Fault.REFUSED, Fault.STOPPED, Fault.ASLEEP)
-"""When it hands an e-mail to the mail system."""
-SETTLE: Final = (Fault.STOPPED, Fault.ASLEEP)
+HAND_OVER: Final = (
+    Fault.FAILED,
+    Fault.LOST,
+    Fault.REFUSED,
+    Fault.NOT_SENT,
+    Fault.AWAY,
+    Fault.STOPPED,
+    Fault.ASLEEP,
+    Fault.CANCELLED,
+    Fault.CANCELLED_AFTER,
+)
+"""When it hands an e-mail to the mail system. A shield does not last for ever, so a cancellation may arrive here."""
+SETTLE: Final = (Fault.FAILED, Fault.LOST, Fault.STOPPED, Fault.ASLEEP)
 """When it notes what became of it."""
 NOTHING: Final[tuple[Fault, ...]] = ()
 
 NOT_PERFORMED: Final = frozenset(
-    {Fault.FAILED, Fault.REFUSED, Fault.STOPPED, Fault.LATE, Fault.IN_FLIGHT, Fault.ASLEEP, Fault.CANCELLED}
+    {
+        Fault.FAILED,
+        Fault.REFUSED,
+        Fault.NOT_SENT,
+        Fault.AWAY,
+        Fault.STOPPED,
+        Fault.LATE,
+        Fault.IN_FLIGHT,
+        Fault.ASLEEP,
+        Fault.CANCELLED,
+    }
 )
 MOVES_CLOCK: Final = frozenset({Fault.LATE, Fault.LATE_LOST, Fault.LATE_ANSWER, Fault.IN_FLIGHT, Fault.ASLEEP})
+HEARD: Final = frozenset({Fault.REFUSED, Fault.NOT_SENT, Fault.AWAY})
+"""The sender hears what became of its e-mail, so nobody may call it unknown."""
 
 
 class Unreachable(ConnectionError):

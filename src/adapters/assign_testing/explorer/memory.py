@@ -11,21 +11,21 @@ from assign_core.errors import InvalidValue
 from assign_core.last_result import LastResult, Unreadable
 from assign_core.outbox import AsyncTransport
 from assign_core.policy import PLANNERS_OWN
-from assign_core.ports import Hold, QuoteRequest
-from assign_floor import Window
+from assign_core.ports import Hold, Plan, QuoteRequest
 from assign_memory import AsyncMemoryMailer, FloorPlanner, MemoryDatabase, MemoryStore, MemoryTelemetry, Outbox, Row
 from assign_testing.explorer.world import ScheduleClock, Seen, World
 from assign_testing.house import small_floor
 
 _FLOOR: Final = small_floor()
+_PLANS: Final = (("small",), ("large",), ("small", "large"))
+_NONE: Final[frozenset[str]] = frozenset()
 
 
-class CountingDatabase(MemoryDatabase):
-    """Counts how often seats have become free, and reads a blob once for all who look at it."""
+class ReadingDatabase(MemoryDatabase):
+    """Reads a blob once for all who look at it."""
 
     def __init__(self, clock: ScheduleClock) -> None:
         super().__init__(_FLOOR, clock)
-        self.times_freed = 0
         self._read: dict[str, tuple[object, LastResult | Unreadable | None]] = {}
 
     def last(self, row: Row) -> LastResult | Unreadable | None:
@@ -35,21 +35,18 @@ class CountingDatabase(MemoryDatabase):
             self._read[row.id] = row.blob, last
         return last
 
-    def freed(self, tables: Collection[str], window: Window) -> None:
-        self.times_freed += 1
-        super().freed(tables, window)
-
 
 class MemoryWorld:
     """:class:`~assign_testing.explorer.world.World` in memory."""
 
     def __init__(self) -> None:
         self.clock = ScheduleClock()
-        self.db = CountingDatabase(self.clock)
+        self.db = ReadingDatabase(self.clock)
         self.store = MemoryStore(self.db, objection=self._object)
         self.planner = FloorPlanner(self.db)
         self.telemetry = MemoryTelemetry()
-        self._refused: str | None = None
+        self._refused: frozenset[str] = _NONE
+        self._changes = 0
 
     def post(self, transport: AsyncTransport) -> AsyncMemoryMailer:
         return AsyncMemoryMailer(Outbox(self.db), transport)
@@ -58,31 +55,48 @@ class MemoryWorld:
         self.db.add_booking(booking_id, party=party, start_at=start_at)
 
     def cancel(self, booking_id: str) -> None:
+        self._freeing(booking_id)
         self.db.cancel(booking_id)
 
     def modify(self, booking_id: str, *, party: int) -> None:
         if self.db.row(booking_id).status not in CLOSED:
+            self._freeing(booking_id)
             self.db.modify(booking_id, party=party)
 
     def seat_by_hand(self, booking_id: str, tables: Collection[str]) -> bool:
         if self.db.row(booking_id).status in CLOSED:
             return False
+        had = booking_id in self.db.assignments
         try:
             self.db.seat_by_hand(booking_id, tables)
         except InvalidValue:
             return False
+        self._changes += had
         return True
+
+    def _freeing(self, booking_id: str) -> None:
+        self._changes += booking_id in self.db.assignments
 
     def plant(self, booking_id: str, last: LastResult) -> None:
         self.db.keep(self.db.row(booking_id), last)
 
-    def refuse(self, table: str | None) -> None:
-        self._refused = table
+    def refuse(self, *tables: str) -> None:
+        self._refused = frozenset(tables)
 
     def look(self, booking_id: str) -> Seen:
         row = self.db.row(booking_id)
-        leased_to = None if row.lease is None else row.lease.attempt_id
-        return Seen(row.status, row.revision, self.db.last(row), leased_to, row.confirmed_by, row.retry_at)
+        assignment = self.db.assignments.get(booking_id)
+        return Seen(
+            status=row.status,
+            revision=row.revision,
+            party=row.party,
+            start_at=row.start_at,
+            tables=_NONE if assignment is None else assignment.tables,
+            last=self.db.last(row),
+            leased_to=None if row.lease is None else row.lease.attempt_id,
+            seated_by=row.confirmed_by,
+            due_at=row.retry_at,
+        )
 
     def bookings(self) -> Sequence[str]:
         return list(self.db.rows)
@@ -105,15 +119,16 @@ class MemoryWorld:
                 attempt_id="nobody",
                 strategy=PLANNERS_OWN,
                 hold_seconds=1.0,
+                excluded=tuple(Plan(tables) for tables in _PLANS if not self._refused.isdisjoint(tables)),
             )
         )
 
     def changes(self) -> int:
-        return self.db.times_freed
+        return self._changes
 
     def _object(self, row: Row, hold: Hold) -> str | None:
         del row
-        if self._refused is None or self._refused not in hold.plan.tables:
+        if self._refused.isdisjoint(hold.plan.tables):
             return None
         return "Merged assignments require movable tables"
 

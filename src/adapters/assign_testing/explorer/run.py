@@ -13,19 +13,18 @@ relation of a step is known before the step is taken.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final, cast
 
-from assign_core.effects import Acquire, AwaitQuote, Effect, Emit, RequestQuote
+from assign_core.effects import Acquire, RequestQuote, Unfinished
 from assign_core.errors import DeadlineExceeded
-from assign_core.flows import inline_attempt, job_attempt
 from assign_core.last_result import Source
+from assign_core.outbox import EmailNotSent, EmailRefused, MailSystemAway
 from assign_core.outcome import Outcome
-from assign_core.performing import PortCalls
-from assign_core.ports import Email, QuoteRequest
-from assign_testing.explorer import actors
-from assign_testing.explorer.actors import Actor, Handing, Operation, Program, ScheduledTransport
+from assign_testing.explorer.actors import NOBODY, Actor, Operation
 from assign_testing.explorer.faults import (
+    HEARD,
     LONG,
     MOVES_CLOCK,
     NOT_PERFORMED,
@@ -36,8 +35,9 @@ from assign_testing.explorer.faults import (
     Unreachable,
 )
 from assign_testing.explorer.memory import MemoryBackend
-from assign_testing.explorer.scenario import BOOKING, RIVAL, Scenario, kind_of
+from assign_testing.explorer.scenario import Scenario, kind_of
 from assign_testing.explorer.settle import settle
+from assign_testing.explorer.stage import SOURCES, Stage
 from assign_testing.explorer.watch import Violation, Watch
 from assign_testing.explorer.world import Backend
 
@@ -47,6 +47,8 @@ Choice = tuple[str, Fault | None]
 LIVES: Final = 3
 """How often an actor is started again within a schedule; what dies after that is left to quiescence."""
 _EXPECTED: Final = (Unreachable, TimeoutError, DeadlineExceeded, Cancelled, ConnectionError)
+_MAIL: Final = {Fault.REFUSED: EmailRefused, Fault.NOT_SENT: EmailNotSent, Fault.AWAY: MailSystemAway}
+"""What the mail system says when a schedule says that it does."""
 
 
 class Run:
@@ -64,8 +66,7 @@ class Run:
         self.clock = self.world.clock
         scenario.house.furnish(self.world)
         self.watch = Watch(self.world, scenario.policy, scenario.house.deduplicates)
-        self.post = self.world.post(ScheduledTransport(scenario.house.deduplicates))
-        self.ports = PortCalls(self.world.store, self.world.planner, self.post)
+        self.stage = Stage(scenario, self.world, self.watch, self._fly)
         self.actors: dict[str, Actor] = {}
         self.trace: list[Choice] = []
         self.current: Actor | None = None
@@ -73,7 +74,6 @@ class Run:
         self.preemptions = 0
         self.faults = 0
         self._dead: list[Actor] = []
-        self._speaking: Actor | None = None
         self._clock_moved = 0
         self._clock_read = 0
         self._touched: dict[str, int] = {}
@@ -103,7 +103,9 @@ class Run:
         if fault is not None and fault not in actor.pending.faults:
             raise ValueError(f"{fault} cannot happen at {actor.pending.name}; choose one of {actor.pending.faults}")
         self.preemptions += self.current is not None and self.current is not actor
-        self.faults += fault is not None
+        if fault is not None:
+            self.faults += 1
+            self.watch.in_doubt |= fault not in HEARD
         self.trace.append((actor.name, fault))
         self._happen(actor, fault)
         operation = self._ready(actor)
@@ -126,13 +128,14 @@ class Run:
         for actor in (*self.actors.values(), *self._dead):
             if actor.program is not None:
                 actor.program.close()
+        for sender in self.stage.desk.begun:
+            with suppress(Exception):  # its world is thrown away, and with it whatever it has to say
+                sender.close()
 
     # Actors.
 
     def _start(self, name: str, life: int) -> None:
-        kind = kind_of(name)
-        source = {"inline": Source.INLINE, "rival": Source.INLINE, "job": Source.JOB}.get(kind)
-        self._enter(Actor(name, partial(self._program, name, kind), source, life))
+        self._enter(Actor(name, partial(self.stage.program, name), SOURCES.get(kind_of(name)), life))
 
     def _enter(self, actor: Actor) -> None:
         self.actors[actor.name] = actor
@@ -146,80 +149,19 @@ class Run:
         """What the actor is about to do; a flow begins only now."""
         if actor.program is None:
             self._begin(actor)
-        self._speak(actor)
+        self.stage.speak(actor)
         return cast(Operation, actor.pending)  # whoever is asked to take a step has one to take
 
     def _begin(self, actor: Actor) -> None:
         actor.program = actor.tell()
-        policy = self.scenario.policy
-        span = policy.job_deadline if actor.source is Source.JOB else policy.inline_deadline
-        if self.scenario.on_deadline == "hand_over" and actor.source is Source.INLINE:
-            span += policy.job_deadline
-        actor.deadline = self.clock.monotonic() + span.total_seconds()
-        self._speak(actor)
+        self.stage.speak(actor)
         self._go_on(actor, None, None)
 
-    def _speak(self, actor: Actor) -> None:
-        self._speaking = actor
-        self.clock.speaker = actor.name
-
-    def _program(self, name: str, kind: str) -> Program[Any]:
-        scenario, world = self.scenario, self.world
-        match kind:
-            case "inline" | "rival":
-                booking = BOOKING if kind == "inline" else RIVAL
-                return self._told(
-                    inline_attempt(
-                        booking, policy=scenario.policy, trigger="creation", on_deadline=scenario.on_deadline
-                    )
-                )
-            case "job":
-                return self._told(job_attempt(BOOKING, policy=scenario.policy, trigger="queue"))
-            case "relay":
-                return actors.sending("relay", self.post.relay, self._hand_over)
-            case "modify":
-                return actors.once(name, partial(world.modify, BOOKING, party=2))
-            case "cancel":
-                return actors.once(name, partial(world.cancel, BOOKING))
-            case "free":
-                return actors.once(name, partial(world.cancel, "other-large"))
-            case _:
-                return actors.once(name, self._by_hand)
-
-    def _told(self, flow: Any) -> Program[Any]:
-        grace = self.scenario.policy.grace.total_seconds()
-        return actors.tell(flow, self.clock, grace, self._perform, self._emit, self._delivering)
-
-    def _by_hand(self) -> None:
-        if self.world.seat_by_hand(BOOKING, ["large"]):
-            self.watch.seated_by_hand(BOOKING)
-
-    # Effects.
-
-    def _perform(self, effect: Effect[Any], left: float) -> object:
-        answer: object
-        if isinstance(effect, RequestQuote | AwaitQuote):
-            answer = self.scenario.house.planner_says
-            if answer is None:
-                answer = self.world.planner.quote(effect.request, timeout=left)
-            self.watch.asked_for(effect.request)
-            return answer
-        if isinstance(effect, Acquire) and self._speaking is not None:
-            self._speaking.attempt_id = effect.lease.attempt_id
-        answer = self.ports.call(effect, left)
-        self.watch.performed(effect, answer)
-        return answer
-
-    def _emit(self, effect: Emit) -> None:
-        self.world.telemetry.emit(effect.events, stored=effect.stored)
-        if self._speaking is not None:
-            self.watch.heard(self._speaking.name, effect)
-
-    def _delivering(self, email: Email, left: float) -> Program[object]:
-        return actors.sending("deliver", partial(self.post.deliver, email, timeout=left), self._hand_over)
-
-    def _hand_over(self, handing: Handing) -> None:
-        self.watch.hand_over(handing)
+    def _fly(self, operation: Operation) -> None:
+        """Somebody's operation is on its way, and nobody waits for it any more."""
+        owner = "" if self.stage.speaking is None else self.stage.speaking.name
+        number = sum(name.startswith(f"{owner}^") for name in self.actors) + 1
+        self._enter(Actor(f"{owner}^{number}", partial(self.stage.flight, operation), None, 1))
 
     # Steps.
 
@@ -231,7 +173,7 @@ class Run:
             answer = operation.run()
         except Violation:
             raise
-        except Exception as error:  # noqa: BLE001 - a port's failure is the actor's to handle
+        except (Exception, Cancelled) as error:  # noqa: BLE001 - a port's failure is the actor's to handle
             self._go_on(actor, None, error)
         else:
             self._go_on(actor, answer, None)
@@ -241,6 +183,7 @@ class Run:
         if effect is not None and effect.cleanup:
             actor.clean = False
         left = min(LONG, operation.left)
+        moves_clock = fault in MOVES_CLOCK
         thrown: BaseException = Unreachable(f"{operation.name} {fault}")
         if fault is Fault.STOPPED:
             return self._stop(actor)
@@ -250,11 +193,12 @@ class Run:
             self.clock.advance(LONG)
             operation.faults = NOTHING
             return None
-        if fault is Fault.LATE and operation.late is not None:
-            self.clock.advance(left)
-            return self._go_on(actor, operation.late(), None)
-        if fault is Fault.REFUSED:
-            thrown = actors.refused_by(operation.name)
+        if operation.outlives and fault in {Fault.LATE, Fault.LATE_LOST}:
+            return self._leave_unfinished(actor, operation, left, searched=fault is Fault.LATE_LOST)
+        if fault in _MAIL:
+            thrown = _MAIL[fault](f"{operation.name}: {fault}")
+            if fault is Fault.REFUSED:
+                self.watch.refused.add(operation.touches)
         elif fault in {Fault.CANCELLED, Fault.CANCELLED_AFTER}:
             thrown = Cancelled(f"at {operation.name}")
         elif fault in MOVES_CLOCK:
@@ -267,15 +211,15 @@ class Run:
                     self.watch.must_search.pop(actor.attempt_id, None)  # what it has read it will not hear
             except Violation:
                 raise
-            except Exception as error:  # noqa: BLE001 - the port itself failed; then that is the failure
+            except (Exception, Cancelled) as error:  # noqa: BLE001 - the port itself failed; then that is the failure
                 thrown = error if fault is not Fault.CANCELLED_AFTER else thrown
                 fault = Fault.LOST if fault is Fault.LATE_ANSWER else fault
-        if fault in MOVES_CLOCK or isinstance(thrown, TimeoutError):
+        if moves_clock:
             self.clock.advance(left + 0.001)
         if fault is Fault.IN_FLIGHT:
             actor.clean = False
-            self._fly(actor, operation)
-            self._speak(actor)
+            self._fly(operation)
+            self.stage.speak(actor)
         if fault is Fault.LATE_ANSWER:
             return self._go_on(actor, answer, None)
         return self._go_on(actor, None, thrown)
@@ -288,22 +232,16 @@ class Run:
             name = actor.name.partition("~")[0]
             self._start(f"{name}~{actor.life + 1}", actor.life + 1)
 
-    def _fly(self, actor: Actor, operation: Operation) -> None:
-        number = sum(name.startswith(f"{actor.name}^") for name in self.actors) + 1
-        self._enter(Actor(f"{actor.name}^{number}", partial(self._flight, operation), None, 1))
-
-    def _flight(self, operation: Operation) -> Program[None]:
-        """What nobody waits for is performed at some time. The engine gives back what a late search takes."""
-        effect = operation.effect
-        try:
-            yield Operation(f"{operation.name} lands", operation.run, effect=effect)
-        except Exception:  # noqa: BLE001 - nobody waits for the answer, whatever it is
-            return
-        if isinstance(effect, RequestQuote | AwaitQuote):
-            yield Operation("late release", partial(self._release_late, effect.request))
-
-    def _release_late(self, request: QuoteRequest) -> None:
-        self.world.planner.release(request.booking_id, request.attempt_id, timeout=1.0)
+    def _leave_unfinished(self, actor: Actor, operation: Operation, left: float, *, searched: bool) -> None:
+        """The deadline passes during a search that may outlive it, and that has taken its hold by then, or has not."""
+        search = operation.run
+        if searched:
+            answer = search()
+            search = lambda: answer  # noqa: E731 - what is known is given back at once
+        elif isinstance(operation.effect, RequestQuote):
+            self.watch.asked_for(operation.effect.request)
+        self.clock.advance(left + 0.001)
+        self._go_on(actor, Unfinished(search), None)
 
     def _go_on(self, actor: Actor, answer: object, thrown: BaseException | None) -> None:
         """Let an actor have its answer, up to its next operation or its end."""
@@ -324,8 +262,16 @@ class Run:
             pending.began = self.clock.monotonic()
             actor.pending = pending
             if actor.source is not None:
+                if isinstance(pending.effect, Acquire):
+                    self._starts_clock(actor)
                 late = self.clock.monotonic() > actor.deadline
                 self.watch.asks(actor.attempt_id, pending.effect, late=late)
+
+    def _starts_clock(self, actor: Actor) -> None:
+        """An attempt begins. More time is given to it only where its guest has been answered."""
+        policy = self.scenario.policy
+        span = policy.job_deadline if actor.source is Source.JOB else policy.inline_deadline
+        actor.deadline = self.clock.monotonic() + span.total_seconds()
 
     def _ended(self, actor: Actor, outcome: Outcome | None) -> None:
         actor.outcome = outcome
@@ -336,18 +282,16 @@ class Run:
 
     def _whole_job(self, booking_id: str) -> Outcome | None:
         name = f"due{len(self.actors)}"
-        flow = partial(job_attempt, booking_id, policy=self.scenario.policy, trigger="due")
-        return self._whole(Actor(name, lambda: self._told(flow()), Source.JOB, 1))
+        return self._whole(Actor(name, partial(self.stage.job, booking_id, "due"), Source.JOB, 1))
 
     def _whole_relay(self) -> None:
-        relay = partial(actors.sending, "relay", self.post.relay, self._hand_over)
-        self._whole(Actor(f"sweep{len(self.actors)}", relay, None, 1))
+        self._whole(Actor(f"sweep{len(self.actors)}", self.stage.relay, None, 1))
 
     def _whole(self, actor: Actor) -> Outcome | None:
         self._enter(actor)
         if actor.program is None:
             self._begin(actor)
-        self._speak(actor)
+        self.stage.speak(actor)
         while actor.pending is not None:
             self._answer(actor, actor.pending)
         return actor.outcome
@@ -356,19 +300,25 @@ class Run:
 
     def _next(self, actor: Actor, fault: Fault | None) -> int:
         operation = actor.pending
-        touches = "" if operation is None else operation.touches
-        before = self._touched.get(touches, 0) if fault is None or fault not in NOT_PERFORMED else 0
-        read = self._clock_read if fault in MOVES_CLOCK else 0
+        before = 0
+        if operation is not None and operation.touches is not NOBODY and fault not in NOT_PERFORMED:
+            before = self._touched.get(operation.touches, 0)
+        read = self._clock_read if _moves_clock(operation, fault) else 0
         return hash((actor.happened, fault, before, self._clock_moved, read))
 
     def _happen(self, actor: Actor, fault: Fault | None) -> None:
+        operation = actor.pending
         actor.happened = self._next(actor, fault)
-        if actor.pending is not None and (fault is None or fault not in NOT_PERFORMED):
-            self._touched[actor.pending.touches] = actor.happened
-        if fault in MOVES_CLOCK:
+        if operation is not None and operation.touches is not NOBODY and fault not in NOT_PERFORMED:
+            self._touched[operation.touches] = actor.happened
+        if _moves_clock(operation, fault):
             self._clock_moved, self._clock_read = actor.happened, 0
         else:
             self._clock_read += actor.happened
+
+
+def _moves_clock(operation: Operation | None, fault: Fault | None) -> bool:
+    return fault in MOVES_CLOCK or (fault is None and operation is not None and operation.sleeps)
 
 
 def replay(scenario: Scenario, choices: Iterable[Choice], backend: Backend | None = None) -> Run:

@@ -25,10 +25,12 @@ RIVAL: Final = "c"
 KINDS: Final = {
     "inline": "the guest's request attempts",
     "job": "a job attempts",
+    "worker": "a worker sees the job to its end, and sleeps between attempts",
     "relay": "the mail relay looks into the outbox once",
     "modify": "the guest modifies the booking, for two",
     "cancel": "the guest cancels",
     "by_hand": "staff confirm the booking by hand, at the large table",
+    "seat_other": "staff seat another party at the small table, held or not",
     "free": "another party cancels, and its table is free",
     "rival": "another guest's request attempts",
 }
@@ -70,14 +72,27 @@ def kind_of(actor: str) -> str:
     return actor.partition("~")[0].rstrip("0123456789")
 
 
-def _book(world: World, booking_id: str = BOOKING, party: int = 2) -> None:
-    # Near enough for the cutoff to end what nobody else ends, and far enough for every budget to be used.
-    world.book(booking_id, party=party, start_at=world.clock.now() + timedelta(hours=3))
+_AHEAD: Final = timedelta(hours=3)
+"""Near enough for the cutoff to end what nobody else ends, and far enough for every budget to be used."""
 
 
-def _fill(world: World, *tables: str) -> None:
+def _book(world: World, booking_id: str = BOOKING, party: int = 2, ahead: timedelta = _AHEAD) -> None:
+    world.book(booking_id, party=party, start_at=world.clock.now() + ahead)
+
+
+def seat_walk_in(world: World) -> bool:
+    """Staff give the small table to a party at the door; ``False`` if it is taken."""
+    walk_in = "other-walk-in"
+    _book(world, walk_in, ahead=world.look(BOOKING).start_at - world.clock.now())
+    seated = world.seat_by_hand(walk_in, ["small"])
+    if not seated:
+        world.cancel(walk_in)  # they leave again
+    return seated
+
+
+def _fill(world: World, *tables: str, ahead: timedelta = _AHEAD) -> None:
     for table in tables:
-        _book(world, f"other-{table}")
+        _book(world, f"other-{table}", ahead=ahead)
         if not world.seat_by_hand(f"other-{table}", [table]):
             raise RuntimeError(f"table {table!r} is not free in a new world; the backend's reset() left something")
 
@@ -106,6 +121,18 @@ def _refusing(world: World) -> None:
     world.refuse("small")
 
 
+def _refusing_all(world: World) -> None:
+    _book(world)
+    world.refuse("small", "large")
+
+
+def _late(world: World) -> None:
+    """So near to the start that a few minutes bring the cutoff."""
+    ahead = timedelta(minutes=14)
+    _book(world, ahead=ahead)
+    _fill(world, "small", "large", ahead=ahead)
+
+
 def _stale(world: World) -> None:
     """An attempt of ten minutes ago found no seats, and nobody kept versions then. There are seats now."""
     _book(world)
@@ -129,8 +156,16 @@ TOO_LARGE: Final = House("a house too small for the party", _too_large)
 REFUSING: Final = House("a house whose confirm refuses the first plan", _refusing)
 BROKEN: Final = House("a house with a broken planner", _free, planner_says=NoHold(reason="fetch failed"))
 STALE: Final = House("a free house with stale evidence", _stale)
+STUBBORN: Final = House("a house whose confirm refuses every plan", _refusing_all)
+HOPELESS: Final = House(
+    "a free house whose planner calls it hopeless",
+    _free,
+    planner_says=NoHold(reason="Overruns the service", reason_code=ReasonCode.SERVICE_OVERRUN),
+)
+LATE: Final = House("a full house shortly before the start", _late)
 
-HOUSES: Final = {house.name: house for house in (FREE, KEYED, ONE_TABLE, FULL, TOO_LARGE, REFUSING, BROKEN, STALE)}
+_ALL: Final = (FREE, KEYED, ONE_TABLE, FULL, TOO_LARGE, REFUSING, STUBBORN, BROKEN, HOPELESS, STALE, LATE)
+HOUSES: Final = {house.name: house for house in _ALL}
 
 
 def scenario(
@@ -173,6 +208,13 @@ def _random() -> Iterable[Scenario]:
     yield scenario("inline", "job", "modify", "by_hand", "relay")
     yield scenario("inline", "job", "relay", on_deadline="hand_over")
     yield scenario("inline", "job", "modify", "relay", house=KEYED, on_deadline="hand_over")
+    yield scenario("inline", "job", "free", "relay", house=FULL, on_deadline="hand_over")
+    yield scenario("inline", "job", "seat_other", "relay")
+    yield scenario("inline", "job", "by_hand", "relay", house=HOPELESS)
+    yield scenario("inline", "job", "job2", house=STUBBORN)
+    yield scenario("inline", "job", "free", "relay", house=LATE)
+    yield scenario("inline", "worker", "free", "relay", house=LATE)
+    yield scenario("inline", "worker", "seat_other", "modify")
 
 
 RANDOM: Final = tuple(_random())

@@ -6,8 +6,8 @@ most errors need very few: Musuvathi and Qadeer, *Iterative Context Bounding*, 2
 going on with the same actor, and leaves its own alternatives behind. So the first failing schedule is among the
 simplest, and a beginning that is equivalent to one already met, with no less left to spend, is pruned.
 
-**Random.** A schedule by seed: who acts next, with few switches or with many, and at which steps something goes wrong.
-The same seed is the same schedule.
+**Random.** A schedule by seed: who acts next, with few switches or with many, at which steps something goes wrong, and
+what. The same seed is the same schedule.
 """
 
 from __future__ import annotations
@@ -192,9 +192,70 @@ def _in_order(beginning: _Beginning) -> list[Choice]:
 
 # By chance.
 
-_USUAL_LENGTH: Final = 7
-"""Steps of a schedule within which its faults are laid."""
-MOST_FAULTS: Final = 3
+_TO_COME: Final = {"acquire": 2, "quote": 5, "confirm": 4, "deliver": 3, "settle": 1, "close": 1, "release": 1}
+"""Steps that an actor usually still takes, from this one on; others take two."""
+_SEARCH: Final = 4
+"""How many more the first attempt takes than one that finds the booking seated."""
+_PATIENCE: Final = 3
+"""Steps that a kind of fault waits for an effect at which it can happen, before another kind takes its place."""
+_SWITCHED: Final = 0.9
+"""Share of the schedules in which somebody is interrupted, if there is anybody else."""
+_KINDS_OF_FAULT: Final = tuple(Fault)
+
+
+class _Dice:
+    """What a seed draws: where things go wrong and how, and who goes on.
+
+    Left to themselves most faults would fall early and be of the kinds that most effects know, and most schedules would
+    have no switch that was not forced. So each fault falls anywhere in what is still to come, its kind is drawn evenly
+    and waits for a step at which it can happen, and nearly every schedule has a switch.
+    """
+
+    def __init__(self, chance: random.Random) -> None:
+        self._chance = chance
+        self._wanted = chance.choice((2, 2, 3))
+        self._due: Fault | None = None
+        self._waited = 0
+        self._restless = chance.choice((0.05, 0.2, 0.6))
+        self._must_switch = chance.random() < _SWITCHED
+
+    def actor(self, run: Run, enabled: list[Actor]) -> Actor:
+        """Whose step is next."""
+        chance = self._chance
+        if run.current is None:
+            return enabled[chance.randrange(len(enabled))]
+        others = [actor for actor in enabled if actor is not run.current]
+        if not others:
+            return run.current
+        switch = chance.random()
+        must = self._must_switch and run.preemptions == 0 and switch < 1 / (1 + _to_come([run.current]))
+        return others[chance.randrange(len(others))] if must or switch < self._restless else run.current
+
+    def fault(self, run: Run, actor: Actor, enabled: list[Actor]) -> Fault | None:
+        """What goes wrong with it."""
+        chance, wanted = self._chance, self._wanted - run.faults
+        possible = actor.pending.faults if actor.pending is not None else ()
+        to_come = _to_come(enabled)
+        if wanted <= 0 or not possible:
+            return None
+        if self._due is None:
+            if chance.random() * (to_come - wanted) >= wanted:
+                return None
+            self._due, self._waited = chance.choice(_KINDS_OF_FAULT), 0
+        kind = self._due
+        if kind not in possible:
+            self._waited += 1
+            if self._waited <= _PATIENCE and to_come > wanted + 3:
+                return None
+            kind = possible[chance.randrange(len(possible))]
+        self._due = None
+        return kind
+
+
+def _to_come(actors: list[Actor]) -> int:
+    names = [actor.pending.name for actor in actors if actor.pending is not None]
+    begins = "acquire" in names and "quote" not in names and "confirm" not in names
+    return sum(_TO_COME.get(name, 2) for name in names) + _SEARCH * begins
 
 
 def random_schedule(scenarios: tuple[Scenario, ...], backend: Backend, seed: int) -> Run:
@@ -206,21 +267,11 @@ def random_schedule(scenarios: tuple[Scenario, ...], backend: Backend, seed: int
     chance = random.Random(seed)  # noqa: S311 - a schedule has to be repeatable, not secret
     scenario = scenarios[chance.randrange(len(scenarios))]
     run = Run(scenario, backend)
-    wanted = chance.choice((2, 2, 3))
-    when = set(chance.sample(range(_USUAL_LENGTH), wanted))
-    restless = chance.choice((0.05, 0.2, 0.6))
+    dice = _Dice(chance)
     try:
-        step = 0
         while enabled := run.enabled():
-            actor = run.current
-            if actor is None or chance.random() < restless:
-                actor = enabled[chance.randrange(len(enabled))]
-            possible = actor.pending.faults if actor.pending is not None else ()
-            # A fault that finds nothing to go wrong waits for the next step.
-            due = run.faults < sum(moment <= step for moment in when)
-            fault = possible[chance.randrange(len(possible))] if due and possible else None
-            run.step(actor, fault)
-            step += 1
+            actor = dice.actor(run, enabled)
+            run.step(actor, dice.fault(run, actor, enabled))
         run.finish()
     except Violation as violation:
         raise Broken(scenario, run.trace, violation) from violation

@@ -103,6 +103,10 @@ def _check(watch: Watch) -> None:
             raise Violation("P4 mail", f"the ledger says that {key} is sent, and no mail system accepted it")
         if state is EmailState.UNKNOWN and watch.deduplicates and _still_true(watch, key):
             raise Violation("P4 mail", f"{key} stays unknown although the mail system knows keys")
+        if state is EmailState.UNKNOWN and not watch.in_doubt:
+            raise Violation("P4 mail", f"{key} is unknown, and every sender was told what became of it")
+        if state is EmailState.FAILED and key not in watch.refused:
+            raise Violation("P4 mail", f"{key} has failed, and no mail system refused it")
 
 
 def _still_true(watch: Watch, key: str) -> bool:
@@ -133,7 +137,11 @@ def _check_seating(watch: Watch, booking_id: str) -> None:
     if seen.status not in OPEN or not watch.world.could_seat(booking_id):
         return
     last, policy = seen.last, watch.policy
+    if seen.start_at - watch.world.clock.now() <= policy.cutoff:
+        return
     if isinstance(last, LastResult) and last.revision == seen.revision:
+        if last.failure_class is FailureClass.PERMANENT:
+            return  # only a changed booking would help, the planner says
         full = {FailureClass.CAPACITY: policy.max_attempts, FailureClass.INFRASTRUCTURE: policy.max_attempts}
         least = min(policy.rejected_budget, policy.ambiguous_budget)
         budget = least if last.failure_class is None else full.get(last.failure_class, least)

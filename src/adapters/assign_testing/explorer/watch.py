@@ -15,11 +15,13 @@ from assign_core.booking import OPEN, SEATED, Booking
 from assign_core.effects import Acquire, CloseAttempt, Confirm, Effect, Emit
 from assign_core.events import EventName
 from assign_core.last_result import LastResult, Source
+from assign_core.outbox import still_true
 from assign_core.outcome import Outcome, Verdict
 from assign_core.policy import Policy
-from assign_core.ports import Acquired, Confirmation, Confirmed, EmailKind, QuoteRequest
+from assign_core.ports import Acquired, Confirmation, Confirmed, EmailKind, Hold, Lease, QuoteRequest
+from assign_core.reasons import FailureClass
 from assign_testing.explorer.actors import Handing
-from assign_testing.explorer.world import World
+from assign_testing.explorer.world import SEATS, Seen, World
 
 GUEST: Final = frozenset({EmailKind.CONFIRMATION, EmailKind.MODIFICATION})
 
@@ -58,6 +60,22 @@ class Watch:
     summaries: Counter[str] = field(default_factory=Counter)
     must_search: dict[str, str] = field(default_factory=dict)
     """Attempts that nothing entitles not to search, and why."""
+    may_not_search: dict[str, str] = field(default_factory=dict)
+    """Attempts that fresh evidence forbids to search, and why."""
+    calls: Counter[str] = field(default_factory=Counter)
+    """Calls of the planner, by attempt."""
+    held: Counter[str] = field(default_factory=Counter)
+    """Holds that were ever taken, by booking."""
+    leases: dict[str, Lease] = field(default_factory=dict)
+    """The last lease that was given of each booking."""
+    notices: set[str] = field(default_factory=set)
+    """Keys of the staff notices that were queued."""
+    refused: set[str] = field(default_factory=set)
+    """Keys of e-mails that the mail system will never take."""
+    in_doubt: bool = False
+    """Something went wrong after which an e-mail's fate may be unknown."""
+    _before: Seen | None = None
+    """The booking, just before it is confirmed."""
 
     # What happens.
 
@@ -67,6 +85,7 @@ class Watch:
             case Acquire():
                 self.sources[effect.lease.attempt_id] = effect.lease.source
                 if isinstance(answer, Acquired):
+                    self._leased(answer.booking.id, effect.lease)
                     self._acquired(effect.lease.attempt_id, answer)
             case Confirm() if isinstance(answer, Confirmed):
                 self._confirmed(effect.confirmation, answer)
@@ -74,8 +93,29 @@ class Watch:
                 self.closed.add(effect.entry.attempt_id)
                 if effect.entry.result is not None and effect.entry.result.attempt_id is not None:
                     self.recorded.add(effect.entry.result.attempt_id)
+                self._check_notices()
             case _:
                 pass
+
+    def _leased(self, booking_id: str, lease: Lease) -> None:
+        """One at a time: nobody is given the lease of an attempt that may still search."""
+        other = self.leases.get(booking_id)
+        self.leases[booking_id] = lease
+        if other is None or other.attempt_id in {lease.attempt_id, *self.closed, *self.committed}:
+            return
+        if other.expires_at > self.world.clock.now():
+            raise Violation(
+                "lease", f"{lease.attempt_id} is given the lease that {other.attempt_id} has until {other.expires_at}"
+            )
+
+    def _check_notices(self) -> None:
+        """The staff is told only of who still waits."""
+        notices = {key for key in self.world.ledger() if f":{EmailKind.STAFF_NOTICE.value}:" in key}
+        for key in notices - self.notices:
+            seen = self.world.look(key.partition(":")[0])
+            if seen.status not in OPEN:
+                raise Violation("P4 mail", f"{key} is queued, and the booking is {seen.status}")
+        self.notices = notices
 
     def _acquired(self, attempt_id: str, found: Acquired) -> None:
         booking, last = found.booking, found.last
@@ -86,6 +126,26 @@ class Watch:
             why = self._no_evidence(booking, last)
             if why is not None:
                 self.must_search[attempt_id] = why
+            why = self._used_up(booking, last)
+            if why is not None:
+                self.may_not_search[attempt_id] = why
+
+    def _used_up(self, booking: Booking, last: LastResult) -> str | None:
+        """Why fresh evidence forbids another search, where its class alone tells; ``None`` if it does not."""
+        policy, version, seen = self.policy, booking.capacity_version, last.capacity_version
+        age = self.world.clock.now() - last.recorded_at
+        grown = version is not None and seen is not None and version > seen
+        if grown or last.revision != booking.revision or not timedelta(0) <= age <= policy.freshness:
+            return None
+        budgets = {
+            FailureClass.PERMANENT: 0,
+            FailureClass.REJECTED: policy.rejected_budget,
+            FailureClass.AMBIGUOUS: policy.ambiguous_budget,
+        }
+        budget = None if last.failure_class is None else budgets.get(last.failure_class)
+        if budget is None or last.attempt < budget:
+            return None
+        return f"attempt {last.attempt} has failed just now, {last.failure_class}, of which there may be {budget}"
 
     def _no_evidence(self, booking: Booking, last: LastResult) -> str | None:
         """Why ``last`` entitles nobody to search less; ``None`` if it may."""
@@ -111,11 +171,29 @@ class Watch:
         if why is not None and not late and isinstance(effect, CloseAttempt):
             raise Violation("P5 evidence", f"attempt {attempt_id} does not search although {why}")
 
+    def called(self, request: QuoteRequest) -> None:
+        """The planner is called, whoever waits for its answer."""
+        self.asked_for(request)
+        self.calls[request.attempt_id] += 1
+        number = self.calls[request.attempt_id]
+        if number > 2 or (number == 2 and not request.excluded):
+            raise Violation(
+                "P6 budget",
+                f"attempt {request.attempt_id} calls the planner {number} times, without {request.excluded}",
+            )
+
+    def quoted(self, request: QuoteRequest, answer: object) -> None:
+        self.held[request.booking_id] += isinstance(answer, Hold)
+
     def asked_for(self, request: QuoteRequest) -> None:
-        """The planner was called."""
+        """An attempt counts as having called the planner."""
         if request.attempt_id in self.asked:
             return
         self.asked[request.attempt_id] = request
+        if request.attempt_id in self.may_not_search:
+            raise Violation(
+                "P6 budget", f"{request.attempt_id} searches, although {self.may_not_search[request.attempt_id]}"
+            )
         if self.sources.get(request.attempt_id) is not Source.JOB:
             return
         key = request.booking_id, request.revision
@@ -123,9 +201,15 @@ class Watch:
             (one.booking_id, one.revision) == key and self.sources.get(one.attempt_id) is Source.JOB
             for one in self.asked.values()
         )
-        allowed = min(self.policy.max_attempts + self.world.changes(), self.policy.attempt_cap)
+        # Seats that the booking's own attempts held and gave back are no news to it; what others held is.
+        news = self.world.changes() + self.held.total() - self.held[request.booking_id]
+        allowed = min(self.policy.max_attempts + news, self.policy.attempt_cap)
         if jobs > allowed:
             raise Violation("P6 budget", f"{jobs} jobs have searched for {key[0]!r}, revision {key[1]}; {allowed} may")
+
+    def confirming(self, confirmation: Confirmation) -> None:
+        """A confirm is about to be performed."""
+        self._before = self.world.look(confirmation.booking_id)
 
     def _confirmed(self, confirmation: Confirmation, answer: Confirmed) -> None:
         attempt_id = confirmation.attempt_id
@@ -133,9 +217,19 @@ class Watch:
             return
         if attempt_id in self.closed:
             raise Violation("P2 deadline", f"attempt {attempt_id} was closed, and then its confirm was committed")
+        before, booking = self._before, (confirmation.booking_id, confirmation.revision)
+        if before is None or before.status not in OPEN or before.revision != confirmation.revision:
+            raise Violation("commit", f"attempt {attempt_id} confirms {booking}, and the booking was {before}")
+        if booking in self.seated:
+            raise Violation("commit", f"attempt {attempt_id} confirms {booking}, which was confirmed before")
+        tables = self.world.look(confirmation.booking_id).tables
+        if tables != frozenset(confirmation.hold.plan.tables):
+            raise Violation(
+                "seats", f"{booking} is confirmed at {confirmation.hold.plan.tables}, and has {set(tables)}"
+            )
         self.committed.add(attempt_id)
         self.recorded.add(attempt_id)
-        self.seated.add((confirmation.booking_id, confirmation.revision))
+        self.seated.add(booking)
         self.check_tables()
 
     def seated_by_hand(self, booking_id: str) -> None:
@@ -144,13 +238,20 @@ class Watch:
         self.by_hand.add((booking_id, revision))
         self.check_tables()
 
-    def hand_over(self, handing: Handing) -> None:
-        """The mail system is given an e-mail."""
+    def claimed(self, handing: Handing) -> None:
+        """A sender has claimed an e-mail, and is about to hand it over."""
         email, key = handing.email, handing.key
         if key not in self.world.ledger():
-            raise Violation("P4 mail", f"{key} is sent, and nobody has claimed it")
+            raise Violation("P4 mail", f"{key} is about to be sent, and nobody has claimed it")
         if email.kind in GUEST and (email.booking_id, email.revision) not in self.seated:
-            raise Violation("P4 mail", f"{key} is sent, and revision {email.revision} was never confirmed")
+            raise Violation("P4 mail", f"{key} is about to be sent, and that revision was never confirmed")
+        seen = self.world.look(email.booking_id)
+        if not still_true(email, status=seen.status, revision=seen.revision):
+            raise Violation("P4 mail", f"{key} is about to be sent, and the booking is {seen.status} by now")
+
+    def hand_over(self, handing: Handing) -> None:
+        """The mail system is given an e-mail. It is judged by what was handed over before, and by nothing else."""
+        key = handing.key
         self.handed[key] += 1
         self.accepted.add(key)
         if self.handed[key] > 1 and not self.deduplicates:
@@ -196,6 +297,7 @@ class Watch:
     def _check_result(self, booking_id: str) -> None:
         seen = self.world.look(booking_id)
         last = seen.last
+        _check_seats(booking_id, seen)
         if isinstance(last, LastResult) and last.email_sent:
             key = f"{booking_id}:{EmailKind.of(last.revision).value}:{last.revision}"
             if key not in self.accepted:
@@ -218,6 +320,17 @@ class Watch:
             if (request.booking_id, request.revision) == (booking_id, revision)
         }
         return [attempt_id for attempt_id in self.sources if attempt_id in asked]
+
+
+def _check_seats(booking_id: str, seen: Seen) -> None:
+    """Whoever is seated has seats, and nobody else has. Staff may seat a party as tightly as they like."""
+    if seen.tables and seen.status not in SEATED:
+        raise Violation("seats", f"{booking_id!r} is {seen.status}, and has {sorted(seen.tables)}")
+    if seen.status not in SEATED:
+        return
+    seats = sum(SEATS[table] for table in seen.tables)
+    if not seats or (seen.seated_by is not None and seats < seen.party):
+        raise Violation("seats", f"{booking_id!r}, a party of {seen.party}, is {seen.status} at {sorted(seen.tables)}")
 
 
 SOON: Final = timedelta(minutes=10)

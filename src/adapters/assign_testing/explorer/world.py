@@ -4,8 +4,8 @@ The flows reach the world through the ports, as in production; the scheduler dec
 (a cancellation, a modification, staff with a pencil) is a method here. What a promise is judged by is read here too,
 from the backend's own tables and not from what a flow believes.
 
-Mail has to be awaited: :class:`PostOffice` hands over within coroutines, so that a schedule can stop a sender between
-its claim, the hand-over, and the note that it was handed over. A backend whose mailer blocks has nothing between them.
+Mail is awaited: :class:`PostOffice` hands over within coroutines, so that a schedule can stop a sender between its
+claim, the hand-over, and the note that it was handed over. A mailer that blocks is made one by :mod:`.blocking`.
 """
 
 from __future__ import annotations
@@ -54,10 +54,16 @@ class ScheduleClock:
         self._now = self._start + timedelta(seconds=self._elapsed)
 
 
+SEATS: Final = {"small": 2, "large": 4}
+"""The house's tables."""
+
+
 class Seen(NamedTuple):
     """A booking as its row has it.
 
     Attributes:
+        start_at: when the party comes.
+        tables: that belong to it; held ones do not.
         leased_to: the attempt that the row's lease names, expired or not.
         seated_by: the attempt whose confirm seated it; ``None``: staff did, or nobody.
         due_at: when a job is due.
@@ -65,6 +71,9 @@ class Seen(NamedTuple):
 
     status: str
     revision: int
+    party: int
+    start_at: datetime
+    tables: frozenset[str]
     last: LastResult | Unreadable | None
     leased_to: str | None
     seated_by: str | None
@@ -110,8 +119,8 @@ class World(Protocol):
         """Put a result in the place of the stored one, as an earlier attempt would have left it."""
         ...
 
-    def refuse(self, table: str | None) -> None:
-        """From now on every confirm refuses plans with this table, as a rule that the planner does not know would."""
+    def refuse(self, *tables: str) -> None:
+        """From now on every confirm refuses plans with these tables, as a rule that the planner does not know would."""
         ...
 
     # What a promise is judged by.
@@ -128,11 +137,11 @@ class World(Protocol):
 
     def double_booked(self) -> Collection[tuple[str, str]]: ...
     def could_seat(self, booking_id: str) -> bool:
-        """Whether a search would find tables now, taken or held by nobody else. Takes nothing."""
+        """Whether there are tables now, taken or held by nobody else, and refused by no rule. Takes nothing."""
         ...
 
     def changes(self) -> int:
-        """How often seats have become free so far."""
+        """How often the host's own doings have freed seats so far. A hold that ends frees seats too, and is none."""
         ...
 
 
