@@ -65,6 +65,7 @@ DEFECTS: Final = {
     ),
     "ends the retries of a modified booking": ('elif read is not None and read != row["revision"]:', "elif False:"),
     "sends an unknown e-mail again": ("now=self._db.clock.now(),\n", "now=datetime.max.replace(tzinfo=UTC),\n"),
+    "confirms by mail what the guest has moved": ("called_for=still,", "called_for=True,"),
     "flags an e-mail that was refused": ("guests = state is EmailState.SENT and email", "guests = email"),
 }
 
