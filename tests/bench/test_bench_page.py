@@ -127,6 +127,8 @@ def test_what_a_reader_judges_by_is_on_it(measured: tuple[Measured, ...]) -> Non
         "p95, worst evening",
     ):
         assert head in text
+    assert "% of the avoidable" in text
+    assert "the job's alone " in text
     assert "What was missed, and why" in text
     assert "What can be avoided at all is the baseline's calls less the oracle's." in " ".join(text.split())
     assert "1 evening of busy_cancel, seed 1" in text

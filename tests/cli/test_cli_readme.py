@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from assign_bench.claims import claims
+from assign_bench.results import loads
 from assign_cli.readme import BENCHMARK, PARTS, decision_table, events_table, policy_table, readme, rewrite
 from assign_core import CATALOGUE, RULES, Policy
 from assign_core.rules import MODIFIERS
@@ -182,3 +184,8 @@ def test_the_projects_own_readme_has_not_drifted() -> None:
     document = (ROOT / "README.md").read_bytes().decode()
     assert {part: document.count(begin(part)) for part in PARTS} == dict.fromkeys(PARTS, 1)
     assert rewrite(document, ROOT)[1] == [], "run make docs"
+
+
+def test_the_kept_results_claim_what_their_figures_say() -> None:
+    found = loads((ROOT / BENCHMARK).read_text())
+    assert found.claims == claims(found.summaries), "run make bench-quick"

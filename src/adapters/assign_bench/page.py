@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 from attrs import frozen
@@ -28,6 +29,12 @@ _PLOTS: Final = {
     "latencies": latencies,
     "saved_by_rule": saved_by_rule,
 }
+
+_BESIDE: Final = {
+    "job_calls_saved": ("avoidable_saved", "{:.1%} of the avoidable"),
+    "calls_of_oracle": ("job_calls_of_oracle", "the job's alone {:.2f}"),
+}
+"""The figure without which a reader would misjudge a claim's, whether or not it is met."""
 
 
 @frozen
@@ -57,6 +64,7 @@ def page(results: Results, progress: Progress | None = None) -> str:
         results=results,
         plots=plots,
         promises=_promises(results.claims),
+        beside=partial(_beside, {(each.workload, each.policy): each for each in results.summaries}),
         missed=_missed(results.claims),
         why=WHY_MISSED,
         colours=COLOURS,
@@ -75,10 +83,16 @@ def _promises(claims: Sequence[Claim]) -> list[_Promise]:
     return [_Promise(*row, of_workloads) for row, of_workloads in rows.items()]
 
 
+def _beside(summaries: Mapping[tuple[str, str], Summary], claim: Claim) -> str:
+    name, words = _BESIDE.get(claim.figure, ("", ""))
+    interval = summaries[claim.workload, claim.policy].figures.get(name)
+    return "" if interval is None else words.format(interval.value)
+
+
 def _missed(claims: Sequence[Claim]) -> Mapping[str, list[Claim]]:
     """The claims that were missed, by their figure."""
     missed: dict[str, list[Claim]] = {}
-    for claim in claims:
+    for claim in sorted(claims, key=lambda claim: PROMISED.index(claim.figure)):
         if not claim.met:
             missed.setdefault(claim.figure, []).append(claim)
     return missed

@@ -108,7 +108,8 @@ def results(measured: Sequence[Measured], *, seconds: float, processes: int) -> 
     Raises:
         ValueError: as :func:`~assign_bench.summary.summarise`.
     """
-    summaries = summarise(measured)
+    # Rounded before anything is said of them, so that what is shown from a file is what was shown at first.
+    summaries = CONVERTER.structure(_rounded(CONVERTER.unstructure(summarise(measured))), tuple[Summary, ...])
     seeds: dict[str, dict[int, None]] = {}
     for each in measured:
         seeds.setdefault(each.workload, {})[each.seed] = None
