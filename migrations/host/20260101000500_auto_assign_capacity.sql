@@ -5,7 +5,8 @@
 -- parked at 10 would never hear of it.
 --
 -- What is asked is always the highest number that overlaps a window. So a row says nothing any more once a later one for
--- the same table covers its time, and goes; and an index by the end of the time leaves the past alone.
+-- the same table covers its time, and goes; and so do those whose time is over. Both are found by the end of their time,
+-- so what a number costs does not grow with what happened to the table before.
 
 CREATE TABLE IF NOT EXISTS auto_assign_capacity (
     restaurant_id text PRIMARY KEY,
@@ -40,11 +41,33 @@ AS $$
         DELETE FROM auto_assign_freed AS earlier USING counted
         WHERE earlier.restaurant_id = restaurant AND earlier.table_id = ANY (tables)
           AND earlier.version < counted.version
+          -- What is covered ends within: the index's way to it.
+          AND coalesce(upper(earlier.during), 'infinity'::timestamptz) > coalesce(lower(free_during), '-infinity')
+          AND coalesce(upper(earlier.during), 'infinity'::timestamptz) <= coalesce(upper(free_during), 'infinity')
           AND earlier.during <@ coalesce(free_during, tstzrange(NULL, NULL))
+    ), past AS (
+        -- Nobody books what was over a day ago; by the server's clock, and by the booking's, whichever is behind.
+        DELETE FROM auto_assign_freed AS earlier USING counted
+        WHERE earlier.restaurant_id = restaurant AND earlier.table_id = ANY (tables)
+          AND earlier.version < counted.version
+          AND coalesce(upper(earlier.during), 'infinity'::timestamptz)
+              < least(now(), lower(free_during)) - interval '1 day'
     ), noted AS (
         INSERT INTO auto_assign_freed (restaurant_id, version, table_id, during)
         SELECT restaurant, counted.version, freed, coalesce(free_during, tstzrange(NULL, NULL))
         FROM counted CROSS JOIN (SELECT DISTINCT unnest(tables) AS freed) AS each
     )
     SELECT version FROM counted
+$$;
+
+-- The store asks for a booking's version here. NULL: none is kept, and the policy goes by the age of a result alone. A
+-- host that keeps versions replaces it; the reference schema does. Where nothing finer is known, auto_assign_version() of
+-- the booking's restaurant and window is a version that misses nothing.
+DO $$
+BEGIN
+    IF to_regprocedure('booking_capacity_version(text, timestamptz)') IS NULL THEN
+        CREATE FUNCTION booking_capacity_version(booking text, moment timestamptz)
+        RETURNS bigint LANGUAGE sql AS 'SELECT NULL::bigint';
+    END IF;
+END
 $$;

@@ -1,11 +1,7 @@
 -- A complete small booking schema, for demonstrations, tests and hosts that start from nothing.
---
--- Two bookings never share a table at one time: an exclusion constraint says so, not a check in the program. Holds have
--- their own, which lets a booking's new hold overlap its old one: a booking is never in its own way.
+-- What assign-core keeps beside it, holds and assignments too, is the host group's, which this group includes.
 --
 -- PostgreSQL 15 or newer (NULLS NOT DISTINCT).
-
-CREATE EXTENSION IF NOT EXISTS btree_gist;
 
 CREATE TABLE IF NOT EXISTS restaurants (
     id text PRIMARY KEY,
@@ -58,30 +54,3 @@ CREATE TABLE IF NOT EXISTS bookings (
     customer_email text,
     created_at timestamptz NOT NULL DEFAULT now()
 ) WITH (fillfactor = 80);
-
-CREATE TABLE IF NOT EXISTS table_assignments (
-    booking_id text NOT NULL REFERENCES bookings ON DELETE CASCADE,
-    table_id text NOT NULL,
-    restaurant_id text NOT NULL,
-    during tstzrange NOT NULL CHECK (NOT isempty(during)),
-    PRIMARY KEY (booking_id, table_id),
-    FOREIGN KEY (table_id, restaurant_id) REFERENCES restaurant_tables (id, restaurant_id),
-    CONSTRAINT no_overlapping_table_assignments EXCLUDE USING gist (table_id WITH =, during WITH &&)
-);
-
-CREATE TABLE IF NOT EXISTS table_holds (
-    hold_id text NOT NULL,
-    table_id text NOT NULL,
-    booking_id text NOT NULL REFERENCES bookings ON DELETE CASCADE,
-    attempt_id text NOT NULL,
-    restaurant_id text NOT NULL,
-    during tstzrange NOT NULL CHECK (NOT isempty(during)),
-    expires_at timestamptz NOT NULL,
-    PRIMARY KEY (hold_id, table_id),
-    FOREIGN KEY (table_id, restaurant_id) REFERENCES restaurant_tables (id, restaurant_id),
-    CONSTRAINT no_overlapping_table_holds
-        EXCLUDE USING gist (table_id WITH =, during WITH &&, booking_id WITH <>)
-);
-
-CREATE INDEX IF NOT EXISTS table_holds_booking ON table_holds (booking_id);
-CREATE INDEX IF NOT EXISTS table_holds_expiry ON table_holds (restaurant_id, expires_at);

@@ -25,19 +25,6 @@ AS $$
     WHERE house.id = restaurant
 $$;
 
--- Expired holds are nobody's: whoever needs to know what is free sweeps them first, and their tables count as freed.
-CREATE OR REPLACE FUNCTION sweep_expired_holds(restaurant text, moment timestamptz)
-RETURNS void
-LANGUAGE sql
-SET search_path FROM CURRENT
-AS $$
-    DELETE FROM table_holds WHERE (hold_id, table_id) IN (
-        SELECT hold_id, table_id FROM table_holds
-        WHERE restaurant_id = restaurant AND expires_at <= moment
-        FOR UPDATE SKIP LOCKED
-    )
-$$;
-
 CREATE OR REPLACE FUNCTION booking_capacity_version(booking text, moment timestamptz)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -79,59 +66,6 @@ END
 $$;
 
 -- Restaurants in order, here and below, so that two statements that free tables of several never wait for each other.
-CREATE OR REPLACE FUNCTION free_former_assignments()
-RETURNS trigger
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    PERFORM auto_assign_free(restaurant_id, tables, during)
-    FROM (
-        SELECT restaurant_id, during, array_agg(table_id) AS tables
-        FROM former GROUP BY restaurant_id, during ORDER BY restaurant_id
-    ) AS each;
-    RETURN NULL;
-END
-$$;
-
-CREATE OR REPLACE TRIGGER table_assignments_deleted
-    AFTER DELETE ON table_assignments REFERENCING OLD TABLE AS former
-    FOR EACH STATEMENT EXECUTE FUNCTION free_former_assignments();
-
-CREATE OR REPLACE TRIGGER table_assignments_moved
-    AFTER UPDATE ON table_assignments REFERENCING OLD TABLE AS former
-    FOR EACH STATEMENT EXECUTE FUNCTION free_former_assignments();
-
--- A hold that a confirm has consumed frees nothing: the tables are the booking's now.
-CREATE OR REPLACE FUNCTION free_former_holds()
-RETURNS trigger
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    PERFORM auto_assign_free(restaurant_id, tables, during)
-    FROM (
-        SELECT restaurant_id, during, array_agg(table_id) AS tables
-        FROM former
-        WHERE NOT EXISTS (
-            SELECT FROM table_assignments AS assigned
-            WHERE assigned.booking_id = former.booking_id AND assigned.table_id = former.table_id
-              AND assigned.during @> former.during
-        )
-        GROUP BY restaurant_id, during ORDER BY restaurant_id
-    ) AS each;
-    RETURN NULL;
-END
-$$;
-
-CREATE OR REPLACE TRIGGER table_holds_deleted
-    AFTER DELETE ON table_holds REFERENCING OLD TABLE AS former
-    FOR EACH STATEMENT EXECUTE FUNCTION free_former_holds();
-
-CREATE OR REPLACE TRIGGER table_holds_moved
-    AFTER UPDATE ON table_holds REFERENCING OLD TABLE AS former
-    FOR EACH STATEMENT EXECUTE FUNCTION free_former_holds();
-
 CREATE OR REPLACE FUNCTION free_changed_tables()
 RETURNS trigger
 LANGUAGE plpgsql
@@ -179,18 +113,25 @@ CREATE OR REPLACE TRIGGER table_adjacency_changed
     AFTER UPDATE ON table_adjacency REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION free_joined_tables();
 
--- Shorter stays fit into gaps that were too short. Rare, so any change counts, for the whole house and all time.
+-- Shorter stays fit into gaps that were too short, and longer services end later. Rare, so any change counts, for the
+-- whole house and all time.
 CREATE OR REPLACE FUNCTION free_whole_house()
 RETURNS trigger
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 DECLARE
-    -- The row as JSON, because the two tables call the restaurant differently, and a row deleted has no NEW.
-    changed jsonb := CASE WHEN TG_OP = 'DELETE' THEN to_jsonb(OLD) ELSE to_jsonb(NEW) END;
-    house text := coalesce(changed ->> 'restaurant_id', changed ->> 'id');
+    -- The rows as JSON, because the tables call the restaurant differently, and NEW or OLD may be missing.
+    houses text[] := ARRAY[
+        coalesce(to_jsonb(OLD) ->> 'restaurant_id', to_jsonb(OLD) ->> 'id'),
+        coalesce(to_jsonb(NEW) ->> 'restaurant_id', to_jsonb(NEW) ->> 'id')
+    ];
 BEGIN
-    PERFORM auto_assign_free(house, (SELECT array_agg(id) FROM restaurant_tables WHERE restaurant_id = house), NULL);
+    PERFORM auto_assign_free(restaurant_id, tables, NULL)
+    FROM (
+        SELECT restaurant_id, array_agg(id) AS tables FROM restaurant_tables
+        WHERE restaurant_id = ANY (houses) GROUP BY restaurant_id ORDER BY restaurant_id
+    ) AS each;
     RETURN NULL;
 END
 $$;
@@ -199,9 +140,13 @@ CREATE OR REPLACE TRIGGER seating_durations_changed
     AFTER INSERT OR UPDATE OR DELETE ON seating_durations
     FOR EACH ROW EXECUTE FUNCTION free_whole_house();
 
-CREATE OR REPLACE TRIGGER restaurants_turnover_changed
-    AFTER UPDATE OF turnover ON restaurants
-    FOR EACH ROW WHEN (NEW.turnover IS DISTINCT FROM OLD.turnover)
+CREATE OR REPLACE TRIGGER service_periods_changed
+    AFTER INSERT OR UPDATE OR DELETE ON service_periods
+    FOR EACH ROW EXECUTE FUNCTION free_whole_house();
+
+CREATE OR REPLACE TRIGGER restaurants_changed
+    AFTER UPDATE OF turnover, timezone ON restaurants
+    FOR EACH ROW WHEN ((NEW.turnover, NEW.timezone) IS DISTINCT FROM (OLD.turnover, OLD.timezone))
     EXECUTE FUNCTION free_whole_house();
 
 -- A zone lock that is lifted or moved: the same search looks elsewhere now. Not a revision, because the guest need not know.
@@ -235,7 +180,8 @@ LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
 BEGIN
-    IF (NEW.party_size, NEW.start_at) IS DISTINCT FROM (OLD.party_size, OLD.start_at) THEN
+    IF (NEW.restaurant_id, NEW.party_size, NEW.start_at)
+        IS DISTINCT FROM (OLD.restaurant_id, OLD.party_size, OLD.start_at) THEN
         NEW.revision := OLD.revision + 1;
         IF NEW.status IN ('confirmed', 'checked_in', 'pending_allocation') THEN
             NEW.status := 'pending';
@@ -246,26 +192,5 @@ END
 $$;
 
 CREATE OR REPLACE TRIGGER bookings_revised
-    BEFORE UPDATE OF party_size, start_at ON bookings
+    BEFORE UPDATE OF restaurant_id, party_size, start_at ON bookings
     FOR EACH ROW EXECUTE FUNCTION revise_booking();
-
--- Whoever is not seated has no tables, whether the status changed or the booking.
-CREATE OR REPLACE FUNCTION unassign_booking()
-RETURNS trigger
-LANGUAGE plpgsql
-SET search_path FROM CURRENT
-AS $$
-BEGIN
-    DELETE FROM table_assignments WHERE booking_id = NEW.id;
-    RETURN NULL;
-END
-$$;
-
-CREATE OR REPLACE TRIGGER bookings_unseated
-    AFTER UPDATE ON bookings
-    FOR EACH ROW
-    WHEN (
-        NEW.status NOT IN ('confirmed', 'checked_in')
-        AND (NEW.status, NEW.revision) IS DISTINCT FROM (OLD.status, OLD.revision)
-    )
-    EXECUTE FUNCTION unassign_booking();

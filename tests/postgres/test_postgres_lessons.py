@@ -473,8 +473,9 @@ def test_lesson_10_expired_holds_are_swept_by_the_statement_that_takes_a_new_one
     house.book("dead", party=4)
     house.acquire("a1", "dead")
     house.hold("a1", "dead", seconds=5)
-    house.runtime.advance(5)
     house.book("next", party=4)
+    house.acquire("a2", "next")
+    house.runtime.advance(5)
     # The row is still there, and the exclusion constraint knows no expiry.
     assert house.value("SELECT count(*) FROM table_holds WHERE booking_id = 'dead'") == 1
     held = house.value(

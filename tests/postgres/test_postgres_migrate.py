@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -90,6 +91,14 @@ def test_files_are_applied_once_in_the_order_of_their_time_stamps(empty_dsn: str
     assert apply(engine, GROUPS) == []
 
 
+@pytest.mark.once
+def test_reference_group_brings_the_host_group_that_it_stands_on(empty_dsn: str, make_engine: MakeEngine) -> None:
+    engine = make_engine(empty_dsn)
+    applied = [each.name for each in apply(engine, ("reference",))]
+    assert applied == [file.name for file in migration_files(GROUPS)]
+    assert faults(engine, ("reference",)) == []
+
+
 def test_every_file_is_safe_to_run_twice(engine: Engine) -> None:
     before = everything(engine)
     run(engine, *(file.text for file in migration_files(GROUPS)))
@@ -101,7 +110,7 @@ def test_host_group_works_alone_on_a_foreign_table(empty_dsn: str, make_engine: 
     run(engine, FOREIGN, "INSERT INTO bookings (note) SELECT 'old' FROM generate_series(1, 1000)")
     with engine.connect() as connection:
         before = connection.scalar(text("SELECT pg_relation_filenode('bookings')"))
-    assert len(apply(engine)) == 5
+    assert len(apply(engine)) == len(migration_files())
     with engine.connect() as connection:
         assert connection.scalar(text("SELECT pg_relation_filenode('bookings')")) == before, "the table was rewritten"
         assert connection.scalar(text("SELECT count(*) FROM bookings WHERE revision = 0")) == 1000
@@ -137,11 +146,18 @@ def test_names_of_the_host_are_put_in(empty_dsn: str, make_engine: MakeEngine, n
     schema = "select" if name == "pg_class" else name  # a schema's name may not begin with pg_
     short = name[:8]
     names = Names(
-        schema=schema, bookings=name, id="i" + short, status="s" + short, last_result=name, revision="r" + short
+        schema=schema,
+        bookings=name,
+        id="i" + short,
+        status="s" + short,
+        last_result=name,
+        revision="r" + short,
+        holds="h" + short,
+        assignments="a" + short,
     )
     columns = f"{quoted(names.id)} text, {quoted(names.status)} text, start_at timestamptz"
     run(engine, f"CREATE SCHEMA {quoted(schema)}", names.sql(f"CREATE TABLE {{bookings}} ({columns})"))
-    assert len(apply(engine, names=names)) == 5
+    assert len(apply(engine, names=names)) == len(migration_files())
     assert apply(engine, names=names) == []
     assert faults(engine, names=names) == []
     assert [table for table in everything(engine) if table.kind == "table"] == []
@@ -149,17 +165,37 @@ def test_names_of_the_host_are_put_in(empty_dsn: str, make_engine: MakeEngine, n
         run(engine, names.sql("""INSERT INTO {bookings} ({last_result}) SELECT to_jsonb(repeat('x', 1024))"""))
     call = names.sql("SELECT {schema}.auto_assign_free('r', ARRAY['t'], NULL)")
     run(engine, call, names.sql("UPDATE {bookings} SET {revision} = 1"))
+    # And it is told what is not so.
+    run(engine, names.sql("ALTER TABLE {assignments} DROP CONSTRAINT no_overlapping_table_assignments"))
+    run(engine, names.sql("ALTER TABLE {bookings} DISABLE TRIGGER bookings_unseated"))
+    broken = "CREATE OR REPLACE FUNCTION {schema}.release_holds(booking text, attempt text) RETURNS integer"
+    run(engine, names.sql(broken) + " LANGUAGE sql AS 'SELECT 0'")
+    assert faults(engine, names=names) == [
+        f"{names.assignments}.no_overlapping_table_assignments",
+        "release_holds(booking text, attempt text)",
+        f"{names.bookings}.bookings_unseated",
+    ]
 
 
 def test_only_declared_words_are_replaced_and_none_inside_text() -> None:
     plain = {file.name: file.text for file in migration_files()}
     for file in migration_files(names=Names(revision="version", bookings="b")):
-        if file.touches_bookings:
+        if "_columns" in file.file:
             code = [line for line in file.text.splitlines() if not line.startswith("--")]
             assert 'ADD COLUMN IF NOT EXISTS "version" integer' in file.text
             assert not any("revision" in line or "TABLE bookings" in line for line in code)
-        else:
+        elif not file.touches_bookings:
             assert file.text == plain[file.name]
+
+
+def test_what_is_replaced_in_a_functions_body_does_not_end_it() -> None:
+    hostile = "a $$ b $x$ c"
+    (file,) = [each for each in migration_files(names=Names(holds=hostile)) if "holds" in each.file]
+    assert file.text.count(quoted(hostile)) >= 10
+    tags = re.findall(r"^AS (\$\w*\$)$", file.text, re.MULTILINE)
+    assert set(tags) == {"$$", "$xx$"}
+    for tag in set(tags):
+        assert file.text.count(f"{tag};") == tags.count(tag)
 
 
 def test_reference_schema_has_names_of_its_own() -> None:
@@ -218,8 +254,19 @@ def test_without_a_bookings_table_nothing_is_written(empty_dsn: str, make_engine
         ("CREATE TABLE auto_assign_emails (id text)", (HOST,), ["auto_assign_emails.kind", "not there"]),
         ("CREATE VIEW auto_assign_freed AS SELECT 1", (HOST,), ["table auto_assign_freed", "view"]),
         ("SELECT 1", GROUPS, ["bookings.id", "uuid"]),
+        (
+            "CREATE TABLE table_holds (id text)",
+            (HOST,),
+            ["table_holds.attempt_id", "rename that table", "name ours otherwise with --holds"],
+        ),
+        ("ALTER TABLE bookings DROP COLUMN status", (HOST,), ["bookings.status: it is not there", "--status"]),
+        (
+            "ALTER TABLE bookings ALTER COLUMN start_at TYPE date",
+            (HOST,),
+            ["bookings.start_at: its type is date", "name another column with --start-at"],
+        ),
     ],
-    ids=["revision", "blob", "severity", "shape", "view", "reference"],
+    ids=["revision", "blob", "severity", "shape", "view", "reference", "holds", "no status", "start"],
 )
 def test_what_is_in_the_way_is_told_beforehand(
     empty_dsn: str, make_engine: MakeEngine, obstacle: str, groups: tuple[str, ...], words: list[str]
@@ -247,7 +294,7 @@ def test_a_file_that_fails_leaves_nothing_and_those_before_it_stay(empty_dsn: st
     assert len(caught.value.applied) == 4
     assert not [thing for thing in everything(engine) if thing.name == "auto_assign_capacity"]
     run(engine, "DROP FUNCTION auto_assign_free(text, text[], tstzrange)")
-    assert len(apply(engine)) == 1
+    assert len(apply(engine)) == len(migration_files()) - 4
     assert faults(engine) == []
 
 
@@ -262,7 +309,7 @@ def test_a_file_that_was_changed_is_named(engine: Engine) -> None:
 
 @pytest.mark.once
 def test_other_names_than_those_that_were_applied_are_no_silent_success(engine: Engine) -> None:
-    run(engine, "CREATE TABLE orders (id text)")
+    run(engine, "CREATE TABLE orders (id text, status text, start_at timestamptz)")
     assert "or was applied with other names" in refusal(engine, names=Names(bookings="orders"))
 
 
@@ -348,7 +395,7 @@ def test_a_server_that_goes_away_in_the_middle(server: Any, empty_dsn: str, make
     assert "auto_assign_columns.sql was not applied: the connection was lost" in str(error)
     assert "run it again" in str(error)
     assert [thing for thing in everything(engine) if thing.name == "assign_core_migrations"] == []
-    assert len(apply(engine)) == 5
+    assert len(apply(engine)) == len(migration_files())
     assert faults(engine) == []
 
 

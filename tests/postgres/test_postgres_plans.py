@@ -161,6 +161,9 @@ def everything(engine: Engine) -> None:
     notice = Email(booking_id="wanted1", kind=EmailKind.STAFF_NOTICE, revision=0)
     assert house.mailer.deliver(notice, timeout=T) is EmailState.FAILED
     assert not house.outbox.unknown(limit=10)
+    house.run("INSERT INTO auto_assign_emails VALUES ('wanted1', 'modification', 7, 'unknown')")
+    untrue = Email(booking_id="wanted1", kind=EmailKind.MODIFICATION, revision=7)
+    assert house.outbox.begin(untrue, deduplicates=True) is EmailState.UNKNOWN
     # In a transaction of the host's.
     with engine.begin() as connection:
         inside = postgres_ports(connection, house.runtime)

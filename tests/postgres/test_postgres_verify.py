@@ -163,11 +163,13 @@ def test_a_host_may_allow_more_than_we_ask(engine: Engine) -> None:
 @pytest.mark.once
 def test_columns_of_the_host_are_told_with_the_option_that_names_them(empty_dsn: str, make_engine: MakeEngine) -> None:
     engine = make_engine(empty_dsn)
-    run(engine, "CREATE TABLE bookings (id uuid PRIMARY KEY, state text, start_at timestamp)")
+    run(engine, "CREATE TABLE bookings (id uuid PRIMARY KEY, state text, start_at timestamptz)")
     with engine.connect() as connection:
-        migrate(connection)
+        migrate(connection, names=Names(status="state"))
+    run(engine, "ALTER TABLE bookings ALTER COLUMN start_at TYPE timestamp")
     faulty = {each.name: each for each in faults(engine, [HOST])}
-    assert set(faulty) == {"bookings.status", "bookings.start_at"}
+    assert {"bookings.status", "bookings.start_at"} <= set(faulty)
+    assert [name for name in faulty if name.startswith("hold_tables(")], "it has the other name in it"
     assert "--status" in faulty["bookings.status"].remedy
     assert faulty["bookings.start_at"].state is State.WRONG
     names = Names(status="state")

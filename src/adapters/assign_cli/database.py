@@ -39,6 +39,8 @@ _MEANINGS: Final = {
     "revision": "Its column that counts modifications.",
     "last_result": "Its column for the last result.",
     "idempotency_key": "Its column for the key of the confirm.",
+    "holds": "The table of holds, which assign-core makes.",
+    "assignments": "The table of assignments, which assign-core makes.",
 }
 
 
@@ -79,7 +81,7 @@ def groups_option(command: _F) -> _F:
         multiple=True,
         default=(HOST,),
         show_default=True,
-        help="Repeatable. host: beside a bookings table that you have. reference: a complete small schema.",
+        help="Repeatable. host: beside a bookings table that you have. reference: a complete small schema, with what host makes.",
     )(command)
 
 
@@ -137,10 +139,10 @@ def open_connection(dsn: str) -> psycopg.Connection:
     try:
         parts = conninfo_to_dict(dsn)
         parts.setdefault("connect_timeout", _SECONDS_TO_CONNECT)
-        parts.setdefault("fallback_application_name", "assign-core")
-        return psycopg.connect(make_conninfo("", **parts))
         # A network that swallows everything is noticed, too.
         parts.setdefault("tcp_user_timeout", _SECONDS_TO_CONNECT * 1000)
+        parts.setdefault("fallback_application_name", "assign-core")
+        return psycopg.connect(make_conninfo("", **parts))
     except (psycopg.Error, ValueError) as error:
         raise BadInput(f"the database cannot be reached: {_without_password(error, dsn)}; check --dsn") from None
 

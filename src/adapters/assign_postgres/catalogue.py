@@ -15,8 +15,8 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from assign_postgres.migration_files import HOST
-from assign_postgres.names import Names
+from assign_postgres.migration_files import HOST, REFERENCE
+from assign_postgres.names import TABLES, Names
 from assign_postgres.present import Present, Thing
 
 LEDGER: Final = "assign_core_migrations"
@@ -24,6 +24,9 @@ LEDGER: Final = "assign_core_migrations"
 
 _HOST_COLUMNS: Final = ("id", "status", "start_at", "revision", "last_result", "idempotency_key")
 _FOREIGN: Final = "the host's own"
+
+_VERSION: Final = Thing("function", "", "booking_capacity_version(booking text, moment timestamp with time zone)")
+"""The host's to replace."""
 
 ANY: Final = "any type"
 ALSO_FINE: Final[Mapping[str, frozenset[str]]] = {
@@ -41,7 +44,8 @@ class Expectation:
         shape: its shape, as :func:`~assign_postgres.present.present` tells it; ``ANY`` if only its being there counts.
         file: the migration that makes it.
         changed: whether a later one has changed it.
-        field: for a column of the host's table, how :class:`~assign_postgres.names.Names` calls it.
+        field: for a column or a table that a host may name, how :class:`~assign_postgres.names.Names` calls it.
+        loose: for a trigger, whether only what it calls is compared; its definition has the host's names and types.
     """
 
     thing: Thing
@@ -49,6 +53,7 @@ class Expectation:
     file: str
     changed: bool = False
     field: str | None = None
+    loose: bool = False
 
     @property
     def foreign(self) -> bool:
@@ -60,6 +65,8 @@ def expected(groups: Iterable[str], names: Names) -> list[Expectation]:
     """What a database with these groups should have, called by these names."""
     wanted = set(groups)
     found = [_named(each, names) for each in _catalogue() if each.file.partition("/")[0] in wanted]
+    if REFERENCE not in wanted:
+        found = [_of_a_host(each) for each in found]
     if HOST in wanted and not any(each.thing == Thing("table", "", names.bookings) for each in found):
         found = [*_of_the_host(names), *found]
     return found
@@ -99,14 +106,25 @@ def _catalogue() -> tuple[Expectation, ...]:
 def _named(expectation: Expectation, names: Names) -> Expectation:
     """With the host's names in place of the default ones."""
     kind, table, name = expectation.thing
-    if table != Names().bookings or kind not in {"column", "constraint"}:
+    called = {getattr(Names(), each): (each, getattr(names, each)) for each in TABLES}
+    if kind == "table" and name in called:
+        field, given = called[name]
+        return evolve(expectation, thing=Thing(kind, table, given), field=field)
+    if table not in called:
         return expectation
-    if kind == "constraint":
-        return evolve(expectation, thing=Thing(kind, names.bookings, name))
-    for field in _HOST_COLUMNS:
-        if name == getattr(Names(), field):
-            return evolve(expectation, thing=Thing(kind, names.bookings, getattr(names, field)), field=field)
-    return expectation
+    given = called[table][1]
+    if kind == "column" and table == Names().bookings:
+        for field in _HOST_COLUMNS:
+            if name == getattr(Names(), field):
+                return evolve(expectation, thing=Thing(kind, given, getattr(names, field)), field=field)
+    return evolve(expectation, thing=Thing(kind, given, name))
+
+
+def _of_a_host(expectation: Expectation) -> Expectation:
+    """Where the reference schema does not say how everything is called, and of which type it is."""
+    if expectation.thing == _VERSION:
+        return evolve(expectation, shape=ANY)
+    return evolve(expectation, loose=expectation.thing.kind == "trigger")
 
 
 def _of_the_host(names: Names) -> list[Expectation]:

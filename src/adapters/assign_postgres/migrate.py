@@ -122,10 +122,11 @@ def _apply(connection: Connection, file: MigrationFile, names: Names) -> bool:
         connection.execute(text(f"SET LOCAL lock_timeout = '{_PATIENCE}'"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         connection.execute(text("SET LOCAL lock_timeout = DEFAULT"))
+        # Before the look: a session that once found no ledger goes on finding none until it has to lock something.
+        connection.exec_driver_sql(names.sql(_LEDGER), None, {"no_parameters": True})
         if _is_applied(connection, file, names):
             return False
         connection.execute(text("SELECT set_config('search_path', :path, true)"), {"path": quoted(names.schema)})
-        connection.exec_driver_sql(names.sql(_LEDGER), None, {"no_parameters": True})
         # Without parameters the driver sends the text as it stands, with all its statements.
         connection.exec_driver_sql(file.text, None, {"no_parameters": True})
         connection.exec_driver_sql(

@@ -6,8 +6,9 @@ host's table declares the words that are the host's, in a line of its own,
 
     -- Names of the host: bookings, revision
 
-and those words are replaced by quoted identifiers wherever they stand as words of SQL, never inside a string, a
-comment, a quoted identifier or a function's body. Our own tables follow ``search_path``, which is the host's schema.
+and those words are replaced by quoted identifiers wherever they stand as words of SQL, in the bodies of functions too,
+never inside a string, a comment or a quoted identifier. Our own tables follow ``search_path``, which is the host's
+schema.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Final
 from attrs import fields, frozen
 
 from assign_core.errors import InvalidValue
-from assign_postgres.names import Names, quoted
+from assign_postgres.names import TABLES, Names, quoted
 
 HOST: Final = "host"
 REFERENCE: Final = "reference"
@@ -34,7 +35,7 @@ _TOKEN: Final = re.compile(
     r"""--[^\n]*             # comments
     | /\*.*?\*/
     | '(?:[^']|'')*'         # strings
-    | \$(\w*)\$.*?\$\1\$     # function bodies
+    | \$(?P<tag>\w*)\$(?P<body>.*?)\$(?P=tag)\$  # function bodies
     | "(?:[^"]|"")*"         # quoted identifiers
     | \w+
     """,
@@ -75,6 +76,8 @@ class MigrationFile:
 def migration_files(groups: Iterable[str] = (HOST,), names: Names | None = None) -> list[MigrationFile]:
     """The files of these groups, rendered with these names, in the order of their time stamps across the groups.
 
+    The reference group includes the host group.
+
     Raises:
         InvalidValue: no groups, an unknown one, or names that the reference group cannot have.
     """
@@ -82,9 +85,9 @@ def migration_files(groups: Iterable[str] = (HOST,), names: Names | None = None)
     called = Names() if names is None else names
     if REFERENCE in chosen:
         _plain(called)
-    replacements = _replacements(called)
+    words = replacements(called)
     found = [
-        MigrationFile(group, entry.name, _rendered(entry.read_text("utf-8"), replacements))
+        MigrationFile(group, entry.name, _rendered(entry.read_text("utf-8"), words))
         for group in chosen
         for entry in (_folder() / group).iterdir()
         if _FILE.fullmatch(entry.name)
@@ -99,7 +102,8 @@ def _chosen(groups: Iterable[str]) -> list[str]:
             raise InvalidValue(f"there is no group of migrations {group!r}; the groups are {', '.join(GROUPS)}")
     if not asked:
         raise InvalidValue(f"no group of migrations was named; name one or both of {', '.join(GROUPS)}")
-    return [group for group in GROUPS if group in asked]
+    # The reference schema stands on what the host group makes.
+    return list(GROUPS) if REFERENCE in asked else [HOST]
 
 
 def _plain(names: Names) -> None:
@@ -123,25 +127,34 @@ def _folder() -> Path:
     raise InvalidValue("the migration files are not where assign_postgres was installed; install assign-core again")
 
 
-def _replacements(names: Names) -> Mapping[str, str]:
+def replacements(names: Names) -> Mapping[str, str]:
     """Word to identifier, for the names that differ from their defaults."""
-    changed = {
-        str(attribute.default): quoted(getattr(names, attribute.name))
+    return {
+        # Tables qualified: one called pg_class would else be looked for among the system's own.
+        str(attribute.default): names.sql(f"{{{attribute.name}}}")
+        if attribute.name in TABLES
+        else quoted(getattr(names, attribute.name))
         for attribute in fields(Names)
         if attribute.name != "schema" and getattr(names, attribute.name) != attribute.default
     }
-    if names.bookings != Names().bookings:
-        # Qualified: a table called pg_class would else be looked for among the system's own.
-        changed[Names().bookings] = names.sql("{bookings}")
-    return changed
 
 
-def _rendered(text: str, replacements: Mapping[str, str]) -> str:
+def _rendered(text: str, words: Mapping[str, str]) -> str:
     declared = {word.strip() for found in _DECLARATION.findall(text) for word in found.split(",")}
-    wanted = {word: name for word, name in replacements.items() if word in declared}
-    if not wanted:
-        return text
-    return _TOKEN.sub(lambda token: wanted.get(token[0], token[0]), text)
+    wanted = {word: name for word, name in words.items() if word in declared}
+    return _replaced(text, wanted) if wanted else text
+
+
+def _replaced(text: str, wanted: Mapping[str, str]) -> str:
+    def one(token: re.Match[str]) -> str:
+        if token["body"] is None:
+            return wanted.get(token[0], token[0])
+        body, tag = _replaced(token["body"], wanted), token["tag"]
+        while f"${tag}$" in body:  # a name may hold what would end the body
+            tag += "x"
+        return f"${tag}${body}${tag}$"
+
+    return _TOKEN.sub(one, text)
 
 
 def with_frame(file: MigrationFile, names: Names) -> str:

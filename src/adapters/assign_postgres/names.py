@@ -15,6 +15,9 @@ from attrs import field, fields, frozen
 _LONGEST: Final = 63
 """Bytes of an identifier; PostgreSQL cuts longer ones silently, and two long names would become one."""
 
+TABLES: Final = ("bookings", "holds", "assignments")
+"""Those of the names that are tables'."""
+
 
 def quoted(name: str) -> str:
     """An identifier for use in SQL text."""
@@ -33,6 +36,9 @@ def _identifier(_: object, attribute: object, value: str) -> None:
 class Names:
     """The host's schema, its bookings table, and the columns that assign-core reads and writes.
 
+    ``holds`` and ``assignments`` are tables of assign-core's own, in the same schema; they can be called otherwise
+    because a host may have tables of those names.
+
     Raises:
         ValueError: a name that PostgreSQL would not keep.
     """
@@ -45,12 +51,15 @@ class Names:
     revision: str = field(default="revision", validator=_identifier)
     last_result: str = field(default="auto_assign_last_result", validator=_identifier)
     idempotency_key: str = field(default="auto_assign_idempotency_key", validator=_identifier)
+    holds: str = field(default="table_holds", validator=_identifier)
+    assignments: str = field(default="table_assignments", validator=_identifier)
 
     def sql(self, template: str) -> str:
         """``template`` with ``{bookings}``, ``{id}``, ``{schema}`` and so on replaced by quoted identifiers.
 
-        ``{bookings}`` and ``{schema}.`` are qualified; the columns are not. Other braces stay as they are.
+        Tables are qualified; the columns are not. Other braces stay as they are.
         """
         known = {attribute.name: quoted(getattr(self, attribute.name)) for attribute in fields(Names)}
-        known["bookings"] = f"{known['schema']}.{known['bookings']}"
+        for table in TABLES:
+            known[table] = f"{known['schema']}.{known[table]}"
         return re.sub(r"\{(\w+)\}", lambda found: known.get(found[1], found[0]), template)

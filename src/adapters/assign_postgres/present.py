@@ -1,11 +1,13 @@
 """What a schema has: one look at PostgreSQL's catalogue, each thing with its shape as one text.
 
 Reading needs no right but to connect. ``search_path`` is set to the schema meanwhile, so that definitions come back
-without it, the same whatever the schema is called. PostgreSQL 15 to 18 write them alike.
+without it, the same whatever the schema is called. A function's body is told by its digest, after the host's names in
+it have been put back to the default ones. PostgreSQL 15 to 18 write definitions alike.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -54,13 +56,14 @@ FROM pg_index JOIN relation ON relation.oid = indrelid JOIN pg_class AS called O
 WHERE NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid AND contype IN ('p', 'u', 'x'))
 UNION ALL
 SELECT 'trigger', relation.name, tgname::text,
-       pg_get_triggerdef(pg_trigger.oid, true) || CASE WHEN tgenabled IN ('D', 'R') THEN ' (disabled)' ELSE '' END
+       'calls ' || tgfoid::regproc || CASE WHEN tgenabled IN ('D', 'R') THEN ', disabled' ELSE '' END
+       || ': ' || pg_get_triggerdef(pg_trigger.oid, true)
 FROM pg_trigger JOIN relation ON relation.oid = tgrelid
 WHERE NOT tgisinternal
 UNION ALL
 SELECT 'function', '', proname || '(' || pg_get_function_identity_arguments(oid) || ')',
        'returns ' || pg_get_function_result(oid)
-       || ', body ' || left(encode(sha256(convert_to(prosrc, 'UTF8')), 'hex'), 16)
+       || ', body ' || prosrc
 FROM pg_proc
 WHERE pronamespace = to_regnamespace(%(schema)s) AND prokind = 'f'
   AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = 'pg_proc'::regclass AND objid = pg_proc.oid AND deptype = 'e')
@@ -68,14 +71,28 @@ UNION ALL
 SELECT 'extension', '', extname::text, 'installed' FROM pg_extension"""
 
 
-def present(connection: Connection, schema: str) -> Present:
-    """What the schema has, within the connection's transaction."""
+def present(connection: Connection, schema: str, words: Mapping[str, str] | None = None) -> Present:
+    """What the schema has, within the connection's transaction.
+
+    Args:
+        words: default name to the host's identifier, as the migrations were rendered with them.
+    """
     path = str(connection.scalar(text("SELECT current_setting('search_path')")))
     _search(connection, quoted(schema))
     rows = connection.exec_driver_sql(_EVERYTHING, {"schema": quoted(schema)})
     found = {Thing(*row[:3]): str(row[3]) for row in rows}
     _search(connection, path)
-    return found
+    return {
+        thing: _digested(shape, words or {}) if thing.kind == "function" else shape for thing, shape in found.items()
+    }
+
+
+def _digested(shape: str, words: Mapping[str, str]) -> str:
+    returns, said, body = shape.partition(", body ")
+    # The longest first: a qualified table's name holds identifiers that may be a column's too.
+    for default, name in sorted(words.items(), key=lambda each: -len(each[1])):
+        body = body.replace(name, default)
+    return returns + said + hashlib.sha256(body.encode()).hexdigest()[:16]
 
 
 def _search(connection: Connection, path: str) -> None:

@@ -142,7 +142,7 @@ CONFIRM: Final = (
     WHERE booking_id = (SELECT id FROM wanted)
     FOR UPDATE
 ), held AS MATERIALIZED (
-    SELECT table_id, during, restaurant_id FROM {{schema}}.table_holds
+    SELECT table_id, during, restaurant_id FROM {{holds}}
     WHERE hold_id = :hold AND attempt_id = :attempt AND booking_id = (SELECT id FROM wanted)
       AND expires_at > CAST(:now AS timestamptz)
     FOR UPDATE
@@ -150,7 +150,7 @@ CONFIRM: Final = (
     SELECT wanted.*, lease.confirmed_by, CASE
         WHEN wanted.status IN {SEATED} AND wanted.key = :key AND (
             SELECT array_agg(table_id ORDER BY table_id COLLATE "C")
-            FROM {{schema}}.table_assignments WHERE booking_id = wanted.id
+            FROM {{assignments}} WHERE booking_id = wanted.id
         ) = CAST(:tables AS text[]) THEN 'replay'
         WHEN wanted.status NOT IN {OPEN} THEN 'status'
         WHEN lease.attempt_id IS DISTINCT FROM :attempt OR lease.expires_at <= CAST(:now AS timestamptz) THEN 'lease'
@@ -165,10 +165,10 @@ CONFIRM: Final = (
            false AS may_tell_staff, true AS may_tell_guest
     FROM weighed
 ), consumed AS (
-    DELETE FROM {{schema}}.table_holds AS hold USING judged
+    DELETE FROM {{holds}} AS hold USING judged
     WHERE judged.go AND hold.hold_id = :hold
 ), assigned AS (
-    INSERT INTO {{schema}}.table_assignments (booking_id, table_id, restaurant_id, during)
+    INSERT INTO {{assignments}} (booking_id, table_id, restaurant_id, during)
     SELECT judged.id, held.table_id, held.restaurant_id, held.during FROM judged CROSS JOIN held WHERE judged.go
 ), flipped AS (
     UPDATE {{bookings}} AS booking

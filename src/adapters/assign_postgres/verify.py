@@ -22,8 +22,8 @@ from sqlalchemy.exc import DBAPIError
 from assign_core.errors import InvalidValue
 from assign_postgres.catalogue import ALSO_FINE, ANY, Expectation, expected
 from assign_postgres.errors import failure
-from assign_postgres.migration_files import HOST, migration_files
-from assign_postgres.names import Names
+from assign_postgres.migration_files import HOST, migration_files, replacements
+from assign_postgres.names import TABLES, Names
 from assign_postgres.present import Present, Thing, present
 
 _LITERAL: Final = re.compile(r"'((?:[^']|'')*)'::")
@@ -73,21 +73,24 @@ def verify(connection: Connection, groups: Iterable[str] = (HOST,), names: Names
     try:
         with connection.begin():
             connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"))
-            there = present(connection, called.schema)
+            there = present(connection, called.schema, replacements(called))
     except DBAPIError as error:
         raise failure(error) from error
     return [_finding(each, there) for each in expected(wanted, called)]
 
 
 def in_the_way(connection: Connection, files: Collection[str], names: Names) -> list[str]:
-    """What is there already in a shape that these files, yet to be applied, would step over. Within a transaction.
+    """What stands against these files, which are yet to be applied. Within a transaction.
 
-    They say ``IF NOT EXISTS``. Functions, triggers and constraints on the host's table they replace.
+    A column of the host's that is not as they need it; and what is there already in a shape that they would step over,
+    because they say ``IF NOT EXISTS``. Functions, triggers and constraints on the host's table they replace.
     """
-    there = present(connection, names.schema)
-    wanted = [each for each in expected({file.partition("/")[0] for file in files}, names) if each.file in files]
+    there = present(connection, names.schema, replacements(names))
+    wanted = expected({file.partition("/")[0] for file in files}, names)
+    lacking = [finding for each in wanted if each.foreign and (finding := _finding(each, there)).state is not State.OK]
+    wanted = [each for each in wanted if each.file in files]
     made_by = {each.thing.name: each.file for each in wanted if each.thing.kind == "table"}
-    found = []
+    found = [f"{each.kind} {each.name}: {each.detail}; {each.remedy}" for each in lacking]
     for each in wanted:
         kind, table, _ = each.thing
         # A table that is there and that this very file would make: all of it must be right.
@@ -97,7 +100,8 @@ def in_the_way(connection: Connection, files: Collection[str], names: Names) -> 
         if each.changed or not relevant or finding.state is State.OK:
             continue
         if finding.state is State.WRONG or (whole and kind in {"column", "constraint"}):
-            found.append(f"{finding.kind} {finding.name} is in the way: {finding.detail}; {finding.remedy}")
+            remedy = _remedy_elsewhere(table, names) if whole else finding.remedy
+            found.append(f"{finding.kind} {finding.name} is in the way: {finding.detail}; {remedy}")
     return found
 
 
@@ -136,7 +140,15 @@ def _problem(expectation: Expectation, shape: str) -> str | None:
         return _constraint_problem(wanted, shape)
     if expectation.thing.kind == "function":
         return "it is not the one that the migration makes"
+    if expectation.thing.kind == "trigger":
+        return _trigger_problem(expectation, shape)
     return f"it is {shape}, not {wanted}"
+
+
+def _trigger_problem(expectation: Expectation, shape: str) -> str | None:
+    if expectation.loose and shape.partition(":")[0] == expectation.shape.partition(":")[0]:
+        return None
+    return f"it {shape}; the migration's {expectation.shape}"
 
 
 def _column_problem(expectation: Expectation, shape: str) -> str | None:
@@ -176,6 +188,14 @@ def _remedy_missing(expectation: Expectation) -> str:
     return f"run migrations/{expectation.file}, or `assign-core migrate`"
 
 
+def _remedy_elsewhere(table: str, names: Names) -> str:
+    """For a table of ours whose name something else has."""
+    for field in TABLES:
+        if table == getattr(names, field):
+            return f"rename that table, or name ours otherwise with --{field}"
+    return "rename that table, or use another --schema"
+
+
 def _remedy_wrong(expectation: Expectation) -> str:
     thing = expectation.thing
     if expectation.field is not None and thing.kind == "column":
@@ -186,5 +206,6 @@ def _remedy_wrong(expectation: Expectation) -> str:
     if thing.kind in {"function", "trigger"}:
         return f"run migrations/{expectation.file} again"
     if thing.kind == "table":
-        return "rename it, or use another --schema"
+        option = f"name ours otherwise with --{expectation.field}" if expectation.field else "use another --schema"
+        return f"rename it, or {option}"
     return f"change it to what migrations/{expectation.file} makes, or rename the table and run that file again"
