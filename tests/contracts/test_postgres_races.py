@@ -9,12 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import psycopg
 import pytest
 from psycopg.rows import TupleRow
+from sqlalchemy import create_engine
+from sqlalchemy.event import listen
 from tests.contracts.postgres_house import PostgresHouse, PostgresHouses
 
 from assign_core.booking import EmailState
 from assign_core.events import EventName, event
 from assign_core.ports import Confirmed, EmailKind, Hold, NoHold, Record
-from assign_postgres import DatabaseTimeout
+from assign_core.reasons import FailureClass, classify_reason
+from assign_postgres import DatabaseTimeout, PostgresPlanner
 from assign_testing import LUNCH, T
 from assign_testing.steps import acquire, confirm, confirmation, confirmed, email, hold, request, version
 
@@ -64,6 +67,7 @@ def test_a_version_is_never_newer_than_what_the_search_saw(
     house.book("y")
     hold(house, "y", "a9", hold_seconds=1)
     house.book(party=4)
+    acquire(house)
     house.advance(2)  # the sweep of the expired hold needs the counter that the other transaction has
     other.execute("UPDATE bookings SET status = 'cancelled' WHERE id = 'x'")
     call: Future[object] = aside.submit(house.planner.quote, request(), timeout=T)
@@ -71,6 +75,29 @@ def test_a_version_is_never_newer_than_what_the_search_saw(
     other.commit()
     found = call.result(T)
     assert isinstance(found, Hold) or (isinstance(found, NoHold) and (found.capacity_version or 0) < version(house))
+
+
+def test_when_all_that_was_found_is_assigned_meanwhile_the_house_is_looked_at_again(
+    house: PostgresHouse, database: str
+) -> None:
+    """Taken seats are no contention, which time would mend: only a cancellation does, and the version tells of it."""
+    for name, party in (("x", 2), ("y", 4), ("b", 2)):
+        house.book(name, party=party)
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(database))
+
+    def staff_is_faster(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "hold_tables(" in statement and house.status("x") == "pending":
+            house.seat("x", ["small"])
+            house.seat("y", ["large"])
+
+    listen(engine, "before_cursor_execute", staff_is_faster)
+    acquire(house)
+    found = PostgresPlanner(engine, house.runtime).quote(request(), timeout=T)
+    engine.dispose()
+    assert isinstance(found, NoHold)
+    assert classify_reason(found.reason).failure_class is FailureClass.CAPACITY
+    assert (found.reason_code, found.capacity_version) == (None, version(house))
+    assert not house.holds()
 
 
 def test_the_same_confirm_twice_at_once_is_one_confirm(

@@ -9,7 +9,7 @@ import pytest
 from assign_core.ports import Hold
 from assign_floor import Floor, Service, Table, Window
 from assign_testing import DINNER, LUNCH, T, memory_house
-from assign_testing.steps import request, version
+from assign_testing.steps import quote, version
 
 
 def test_a_house_that_is_closed_has_no_version() -> None:
@@ -30,7 +30,7 @@ def test_a_change_of_the_floor_makes_the_version_grow() -> None:
     assert isinstance(window, Window)
     house.db.change_floor(Floor(tables=[Table(id="huge", seats=8)]), window)
     assert version(house) > before
-    assert isinstance(house.planner.quote(request(), timeout=T), Hold)
+    assert isinstance(quote(house), Hold)
 
 
 # What the host may not do.

@@ -17,6 +17,7 @@ from assign_floor.hours import DEFAULT_DURATIONS, Durations, Service
 from assign_floor.sample import sample_floor
 from assign_floor.seating import REASONS, Search, search
 from assign_floor.tables import Candidate, Table
+from assign_floor.waiting import fits_again
 from assign_floor.window import Refusal, Window, window_for
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Service",
     "Table",
     "Window",
+    "fits_again",
     "sample_floor",
     "search",
     "window_for",

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from attrs import frozen
 
+from assign_core.booking import OPEN
 from assign_core.ports import Hold, NoHold, Plan, Quote, QuoteRequest
 from assign_core.reasons import ReasonCode
-from assign_floor import Candidate, Refusal, Search, Window, search
+from assign_floor import Candidate, Refusal, Search, Window, fits_again, search
 from assign_memory.database import HoldRow, MemoryDatabase, Row
 
 
@@ -41,16 +42,19 @@ class FloorPlanner:
             row = self._db.rows.get(request.booking_id)
             if row is None:
                 return NoHold(reason="BOOKING_NOT_FOUND", reason_code=ReasonCode.BOOKING_NOT_FOUND)
-            if row.lease is not None and row.lease.attempt_id != request.attempt_id:
-                # A search that came back too late must not take anything from the attempt that has the lease now.
-                return NoHold(reason="BOOKING_CHANGED: attempt closed", reason_code=ReasonCode.BOOKING_CHANGED)
+            # What this attempt held before was refused; given back now, it is no news to a search that fails.
+            self._release(request.booking_id, request.attempt_id)
             window = self._db.window(row)
             if isinstance(window, Refusal):
                 return NoHold(reason=window.reason)
             found = self._search(row, request, self._db.taken(window, but_for=row.id))
-            if found.candidates:
-                return self._hold(request, window, found.candidates)
-            return self._nothing(row, request, window, found)
+            if not found.candidates:
+                return self._nothing(row, request, window, found)
+            if row.lease is None or row.lease.attempt_id != request.attempt_id or row.status not in OPEN:
+                # A search that came back late takes nothing, neither from its successor nor for a booking that has
+                # been confirmed or cancelled meanwhile.
+                return NoHold(reason="BOOKING_CHANGED: attempt closed", reason_code=ReasonCode.BOOKING_CHANGED)
+            return self._hold(request, window, found.candidates)
 
     def would_find(self, request: QuoteRequest) -> bool:
         """Whether a search now would succeed. Takes no hold and changes nothing."""
@@ -64,10 +68,13 @@ class FloorPlanner:
     def release(self, booking_id: str, attempt_id: str, *, timeout: float) -> None:
         del timeout
         with self._db.lock:
-            for hold in [hold for hold in self._db.holds.values() if hold.attempt_id == attempt_id]:
-                if hold.booking_id == booking_id:
-                    del self._db.holds[hold.id]
-                    self._db.freed(hold.tables, hold.window)
+            self._release(booking_id, attempt_id)
+
+    def _release(self, booking_id: str, attempt_id: str) -> None:
+        for hold in [hold for hold in self._db.holds.values() if hold.attempt_id == attempt_id]:
+            if hold.booking_id == booking_id:
+                del self._db.holds[hold.id]
+                self._db.freed(hold.tables, hold.window)
 
     def _search(self, row: Row, request: QuoteRequest, busy: set[str]) -> Search:
         knobs = request.strategy
@@ -107,17 +114,22 @@ class FloorPlanner:
 
     def _nothing(self, row: Row, request: QuoteRequest, window: Window, found: Search) -> NoHold:
         version = self._db.version(row)
-        blocking = list(self._db.holds_of_others(window, but_for=row.id))
-        if blocking:
-            without = self._search(row, request, self._db.taken(window, but_for=row.id, holds=False))
-            if without.candidates:
-                return NoHold(
-                    reason="Hold conflicts prevented all candidates",
-                    reason_code=ReasonCode.HOLD_CONFLICT,
-                    retry_after=min(hold.expires_at for hold in blocking),
-                    capacity_version=version,
-                    alternates=len(without.candidates),
-                )
+        held: dict[str, datetime] = {}
+        for hold in self._db.holds_of_others(window, but_for=row.id):
+            for table in hold.tables:
+                held[table] = max(hold.expires_at, held.get(table, hold.expires_at))
+        taken = self._db.taken(window, but_for=row.id, holds=False)
+        without = self._search(row, request, taken) if held else found
+        if without.candidates:
+            return NoHold(
+                reason="Hold conflicts prevented all candidates",
+                reason_code=ReasonCode.HOLD_CONFLICT,
+                retry_after=fits_again(
+                    held, lambda still: bool(self._search(row, request, taken.union(still)).candidates)
+                ),
+                capacity_version=version,
+                alternates=len(without.candidates),
+            )
         return NoHold(reason=found.reason or "No suitable tables available", capacity_version=version)
 
 

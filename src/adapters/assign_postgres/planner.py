@@ -1,33 +1,49 @@
 """The planner on PostgreSQL: the same search as the in-memory one, over a floor that is read in one query.
 
 What the search finds free may be taken by the time it is held. So the hold is put against the exclusion constraint, and
-where that says no the next candidate is tried. It tells seats that are taken from seats that are only held, and from
-those it knows when to come back.
+where that says no the next candidate is tried; when all are gone it looks once more. It tells seats that are taken from
+seats that are only held, and from those it knows when to come back.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, time, timedelta
 from threading import Lock
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from zoneinfo import ZoneInfo
 
 from attrs import frozen
 from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.util import await_only
 
 from assign_core.ports import Clock, Hold, NoHold, Plan, Quote, QuoteRequest
 from assign_core.reasons import ReasonCode
-from assign_floor import Candidate, Durations, Floor, Refusal, Search, Service, Table, Window, search, window_for
+from assign_floor import (
+    Candidate,
+    Durations,
+    Floor,
+    Refusal,
+    Search,
+    Service,
+    Table,
+    Window,
+    fits_again,
+    search,
+    window_for,
+)
 from assign_postgres.connections import async_connections, connections, unit
 from assign_postgres.errors import reason_code
 from assign_postgres.names import Names
 from assign_postgres.rows import is_storable, statement
 
+_LOOKS: Final = 2
+"""How often a search is made before it is plain that others are faster."""
 _FLOORS_KEPT: Final = 64
 """Floors that stay built. A floor changes rarely, and building one costs more than a search."""
 
@@ -66,10 +82,16 @@ SELECT {schema}.hold_tables(
     CAST(:now AS timestamptz), CAST(:until AS timestamptz)
 ) AS held"""
 
+_HELD: Final = "Hold conflicts prevented all candidates"
 _RELEASE: Final = "SELECT {schema}.release_holds(:booking, :attempt)"
 # Before the floor is looked at, never after: a version that is newer than what the search saw would tell a parked
 # booking that it has heard of seats which it has not.
-_VERSION: Final = "SELECT {schema}.booking_capacity_version(:booking, CAST(:now AS timestamptz)) AS version"
+#
+# What this attempt held before was refused. It is given back even before that, so that it is no news to a search that
+# fails; to all others it is.
+_VERSION: Final = """
+SELECT {schema}.release_holds(:booking, :attempt) AS released,
+       {schema}.booking_capacity_version(:booking, CAST(:now AS timestamptz)) AS version"""
 
 
 @frozen
@@ -95,17 +117,25 @@ class FloorReader:
         if not row.tables or not row.durations:
             missing = "restaurant_tables" if not row.tables else "seating_durations"
             raise LookupError(f"restaurant {row.restaurant_id!r} has no {missing}; add them before quoting")
-        held = {table: datetime.fromisoformat(until) for table, until in json.loads(row.held or "[]")}
+        held: dict[str, datetime] = {}
+        for table, until in json.loads(row.held or "[]"):
+            expires = datetime.fromisoformat(until)
+            held[table] = max(expires, held.get(table, expires))
         return _Seen(row, version, self._floor(row), frozenset(row.taken or ()), held)
 
     def _floor(self, row: Row[Any]) -> Floor:
         key = (row.timezone, row.turnover, row.services, row.durations, row.tables, row.adjacency)
         with self._lock:
             floor = self._floors.get(key)
-            if floor is None:
-                floor = self._floors[key] = _built(row)
-                while len(self._floors) > _FLOORS_KEPT:
-                    self._floors.popitem(last=False)
+            if floor is not None:
+                self._floors.move_to_end(key)
+                return floor
+        built = _built(row)  # without the lock, which the searches in other houses want too
+        with self._lock:
+            # Of two that were built at once one is kept, because a floor remembers what it worked out.
+            floor = self._floors.setdefault(key, built)
+            while len(self._floors) > _FLOORS_KEPT:
+                self._floors.popitem(last=False)
             return floor
 
 
@@ -127,11 +157,31 @@ def _built(row: Row[Any]) -> Floor:
     )
 
 
-class Quotes:
-    """The planner's calls against a connection."""
+Aside: TypeAlias = Callable[[Callable[[], Search]], Search]
 
-    def __init__(self, clock: Clock, names: Names, *, require_adjacency: bool, max_tables: int) -> None:
+
+def at_once(work: Callable[[], Search]) -> Search:
+    """In the caller's own thread, which waits for nothing else."""
+    return work()
+
+
+def beside_the_loop(work: Callable[[], Search]) -> Search:
+    """In a thread: the first search of a large floor takes tens of milliseconds, which an event loop has not."""
+    return await_only(asyncio.to_thread(work))
+
+
+class Quotes:
+    """The planner's calls against a connection.
+
+    Args:
+        aside: makes a search; where others must not wait for it, somewhere else.
+    """
+
+    def __init__(
+        self, clock: Clock, names: Names, *, require_adjacency: bool, max_tables: int, aside: Aside = at_once
+    ) -> None:
         self._clock = clock
+        self._aside = aside
         self._version, self._look, self._hold, self._release = (
             statement(names, sql) for sql in (_VERSION, _LOOK, _HOLD, _RELEASE)
         )
@@ -141,24 +191,27 @@ class Quotes:
 
     def quote(self, connection: Connection, request: QuoteRequest, timeout: float) -> Quote:
         until = self._clock.monotonic() + timeout
-        seen = self._seen(connection, request.booking_id, timeout)
-        if seen is None:
-            return NoHold(reason="BOOKING_NOT_FOUND", reason_code=ReasonCode.BOOKING_NOT_FOUND)
-        window = window_for(seen.floor, seen.row.party_size, seen.row.start_at)
-        if isinstance(window, Refusal):
-            return NoHold(reason=window.reason)
-        found = self._search(seen, request, seen.taken | seen.held.keys())
-        for tried, candidate in enumerate(found.candidates):
-            left = until - self._clock.monotonic()
-            held = self._take(connection, seen, request, window, candidate, left)
-            if isinstance(held, NoHold):
-                return held
-            if held is not None:
-                return self._held(seen, request, candidate, held, len(found.candidates) - tried - 1)
-        if found.candidates:
+        version = None
+        for _ in range(_LOOKS):
+            seen = self._seen(connection, request, until - self._clock.monotonic())
+            if seen is None:
+                return NoHold(reason="BOOKING_NOT_FOUND", reason_code=ReasonCode.BOOKING_NOT_FOUND)
+            window = window_for(seen.floor, seen.row.party_size, seen.row.start_at)
+            if isinstance(window, Refusal):
+                return NoHold(reason=window.reason)
+            found = self._search(seen, request, seen.taken | seen.held.keys())
+            if not found.candidates:
+                return self._nothing(seen, request, found)
+            for tried, candidate in enumerate(found.candidates):
+                left = until - self._clock.monotonic()
+                held = self._take(connection, seen, request, window, candidate, left)
+                if isinstance(held, NoHold):
+                    return held
+                if held is not None:
+                    return self._held(seen, request, candidate, held, len(found.candidates) - tried - 1)
             # All of them were lost to others while this search was looking.
-            seen = self._seen(connection, request.booking_id, until - self._clock.monotonic()) or seen
-        return self._nothing(seen, request, found)
+            version = seen.version
+        return NoHold(reason=_HELD, reason_code=ReasonCode.HOLD_CONFLICT, capacity_version=version)
 
     def would_find(self, connection: Connection, request: QuoteRequest, timeout: float) -> bool:
         if not is_storable(request.booking_id):
@@ -178,13 +231,14 @@ class Quotes:
         values = {"booking": booking_id, "attempt": attempt_id}
         unit(connection, self._clock, timeout, lambda: connection.execute(self._release, values))
 
-    def _seen(self, connection: Connection, booking_id: str, timeout: float) -> _Seen | None:
-        if not is_storable(booking_id):
+    def _seen(self, connection: Connection, request: QuoteRequest, timeout: float) -> _Seen | None:
+        if not is_storable(request.booking_id):
             return None
-        values = {"booking": booking_id, "now": self._clock.now()}
+        values = {"booking": request.booking_id, "now": self._clock.now()}
 
         def look() -> tuple[int | None, Row[Any] | None]:
-            version: int | None = connection.execute(self._version, values).one().version
+            asked = {**values, "attempt": request.attempt_id}
+            version: int | None = connection.execute(self._version, asked).one().version
             return version, connection.execute(self._look, values).one_or_none()
 
         version, row = unit(connection, self._clock, timeout, look)
@@ -192,14 +246,16 @@ class Quotes:
 
     def _search(self, seen: _Seen, request: QuoteRequest, busy: frozenset[str]) -> Search:
         knobs = request.strategy
-        return search(
-            seen.floor,
-            party=seen.row.party_size,
-            busy=busy,
-            require_adjacency=self._adjacency if knobs.require_adjacency is None else knobs.require_adjacency,
-            max_tables=self._max_tables if knobs.max_tables is None else knobs.max_tables,
-            excluded=[plan.tables for plan in request.excluded],
-            zone=seen.row.zone,
+        return self._aside(
+            lambda: search(
+                seen.floor,
+                party=seen.row.party_size,
+                busy=busy,
+                require_adjacency=self._adjacency if knobs.require_adjacency is None else knobs.require_adjacency,
+                max_tables=self._max_tables if knobs.max_tables is None else knobs.max_tables,
+                excluded=[plan.tables for plan in request.excluded],
+                zone=seen.row.zone,
+            )
         )
 
     def _take(
@@ -249,24 +305,18 @@ class Quotes:
         )
 
     def _nothing(self, seen: _Seen, request: QuoteRequest, found: Search) -> NoHold:
-        version = seen.version
-        if seen.held:
-            without = self._search(seen, request, seen.taken)
-            if without.candidates:
-                return NoHold(
-                    reason="Hold conflicts prevented all candidates",
-                    reason_code=ReasonCode.HOLD_CONFLICT,
-                    retry_after=min(seen.held.values()),
-                    capacity_version=version,
-                    alternates=len(without.candidates),
-                )
-        if found.candidates:
+        without = self._search(seen, request, seen.taken) if seen.held else found
+        if without.candidates:
             return NoHold(
-                reason="Hold conflicts prevented all candidates",
+                reason=_HELD,
                 reason_code=ReasonCode.HOLD_CONFLICT,
-                capacity_version=version,
+                retry_after=fits_again(
+                    seen.held, lambda still: bool(self._search(seen, request, seen.taken.union(still)).candidates)
+                ),
+                capacity_version=seen.version,
+                alternates=len(without.candidates),
             )
-        return NoHold(reason=found.reason or "No suitable tables available", capacity_version=version)
+        return NoHold(reason=found.reason or "No suitable tables available", capacity_version=seen.version)
 
 
 class PostgresPlanner:
@@ -313,7 +363,13 @@ class AsyncPostgresPlanner:
         max_tables: int = 3,
     ) -> None:
         self._with = async_connections(place).run
-        self._quotes = Quotes(clock, names or Names(), require_adjacency=require_adjacency, max_tables=max_tables)
+        self._quotes = Quotes(
+            clock,
+            names or Names(),
+            require_adjacency=require_adjacency,
+            max_tables=max_tables,
+            aside=beside_the_loop,
+        )
 
     async def quote(self, request: QuoteRequest, *, timeout: float) -> Quote:
         return await self._with(timeout, lambda connection, left: self._quotes.quote(connection, request, left))

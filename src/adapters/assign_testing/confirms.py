@@ -88,7 +88,11 @@ class ConfirmContract(Contract):
 
     def test_a_confirm_without_any_lease_does_not_land(self, house: House) -> None:
         house.book()
-        assert isinstance(confirm(house, hold(house)), NotConfirmed)
+        found = hold(house)
+        house.store.record(Record(booking_id="b", attempt_id="a1", result=None), timeout=T)
+        assert list(house.holds()) == ["a1"]
+        assert isinstance(confirm(house, found), NotConfirmed)
+        assert house.status() == "pending"
 
     def test_a_confirm_of_an_older_revision_does_not_land(self, house: House) -> None:
         house.book()

@@ -15,8 +15,10 @@ from assign_core.ports import (
     EmailKind,
     Hold,
     Lease,
+    NoHold,
     NotConfirmed,
     Plan,
+    Quote,
     QuoteRequest,
 )
 from assign_core.reasons import ReasonCode
@@ -53,8 +55,26 @@ def request(
     )
 
 
+def quote(
+    house: House,
+    booking_id: str = "b",
+    attempt_id: str = "a1",
+    *,
+    hold_seconds: float = 120,
+    excluded: Iterable[Plan] = (),
+    strategy: Strategy | None = None,
+) -> Quote:
+    """A search for an attempt that has the booking's lease, which it takes first unless it has."""
+    asked = request(booking_id, attempt_id, hold_seconds=hold_seconds, excluded=excluded, strategy=strategy)
+    found = house.planner.quote(asked, timeout=T)
+    if isinstance(found, NoHold) and found.reason_code is ReasonCode.BOOKING_CHANGED:
+        house.store.acquire(booking_id, lease(house, attempt_id), timeout=T)
+        found = house.planner.quote(asked, timeout=T)
+    return found
+
+
 def hold(house: House, booking_id: str = "b", attempt_id: str = "a1", *, hold_seconds: float = 120) -> Hold:
-    found = house.planner.quote(request(booking_id, attempt_id, hold_seconds=hold_seconds), timeout=T)
+    found = quote(house, booking_id, attempt_id, hold_seconds=hold_seconds)
     assert isinstance(found, Hold)
     return found
 

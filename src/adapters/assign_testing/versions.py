@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assign_core.last_result import Strategy
-from assign_core.ports import Hold, NoHold
+from assign_core.ports import Hold, NoHold, Record
 from assign_core.reasons import FailureClass, classify_reason
 from assign_floor import Floor, Table
 from assign_testing.house import DINNER, LUNCH, Contract, House, MakeHouse, T
-from assign_testing.steps import hold, request, version
+from assign_testing.steps import hold, quote, version
 
 
 def _failure_class(found: object) -> FailureClass:
@@ -81,12 +81,12 @@ class VersionContract(Contract):
         house.book("x", party=2)
         house.seat("x", ["large"])
         house.book(party=4)
-        found = house.planner.quote(request(), timeout=T)
+        found = quote(house)
         assert isinstance(found, NoHold)
         assert found.capacity_version is not None
         house.seat("x", ["small"])
         assert version(house) > found.capacity_version
-        assert isinstance(house.planner.quote(request(), timeout=T), Hold)
+        assert isinstance(quote(house), Hold)
 
     def test_a_table_that_completes_a_combination_of_any_size_makes_the_version_grow(
         self, make_house: MakeHouse
@@ -101,13 +101,13 @@ class VersionContract(Contract):
         house.seat("y", ["0"])
         house.book(party=10)
         strategy = Strategy(max_tables=5)
-        found = house.planner.quote(request(strategy=strategy), timeout=T)
+        found = quote(house, strategy=strategy)
         assert isinstance(found, NoHold)
         assert _failure_class(found) is FailureClass.CAPACITY
         assert found.capacity_version is not None
         house.set_status("x", "cancelled")
-        assert isinstance(house.planner.quote(request(attempt_id="a2", strategy=strategy), timeout=T), Hold)
-        house.planner.release("b", "a2", timeout=T)
+        assert isinstance(quote(house, strategy=strategy), Hold)
+        house.planner.release("b", "a1", timeout=T)
         assert version(house) > found.capacity_version
 
     def test_a_search_that_failed_fails_again_until_the_version_has_grown(self, make_house: MakeHouse) -> None:
@@ -127,7 +127,7 @@ class VersionContract(Contract):
             house.seat(name, [table])
         house.book()
         before = version(house)
-        house.planner.quote(request(), timeout=T)
+        quote(house)
         house.planner.release("b", "a1", timeout=T)
         assert version(house) == before
 
@@ -155,6 +155,7 @@ class _Story:
             self.house.book(guest, party=data.draw(st.integers(1, 10)), start_at=DINNER + later)
         self.held: list[tuple[str, str]] = []
         self.failed: dict[str, int] = {}
+        self.attempts: dict[str, str] = {}
 
     def told(self) -> None:
         for number in range(self.data.draw(st.integers(4, 25), label="steps")):
@@ -174,7 +175,11 @@ class _Story:
 
     def quote(self, guest: str, attempt: str) -> None:
         before = self.house.store.capacity_version(guest, timeout=T)
-        found = self.house.planner.quote(request(guest, attempt, hold_seconds=60), timeout=T)
+        if guest in self.attempts:
+            closed = Record(booking_id=guest, attempt_id=self.attempts[guest], result=None)
+            self.house.store.record(closed, timeout=T)
+        self.attempts[guest] = attempt
+        found = quote(self.house, guest, attempt, hold_seconds=60)
         if isinstance(found, Hold):
             assert before is not None
             assert guest not in self.failed or before > self.failed[guest], f"{guest} could be seated, nobody said so"
