@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
@@ -23,10 +24,12 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import Engine, create_engine, text
 from tests.postgres.conftest import Server
-from tests.postgres.test_postgres_lessons import House, T
+from tests.postgres.test_postgres_lessons import NOON, House, T
 
 from assign_core import AutoAssign, Verdict
-from assign_core.ports import Record
+from assign_core.last_result import LastResult, Source
+from assign_core.ports import Acquired, Lease, Record
+from assign_memory import VirtualRuntime
 from assign_postgres.errors import DatabaseFailure
 from assign_postgres.mailer import PostgresMailer
 from assign_postgres.migrate import HOST, MigrationError, migrate
@@ -112,7 +115,108 @@ def test_the_migration_does_not_queue_for_long_behind_a_reader(
         assert columns == 7, "nothing half-written"
 
 
-# A result.
+# A result, on the host's own table.
+
+
+@dataclass
+class Figures:
+    """What PostgreSQL has counted of the host's table."""
+
+    updated: int
+    hot: int
+    read_in_scans: int
+
+
+def _figures(dsn: str) -> Figures:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT n_tup_upd, n_tup_hot_upd, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'bookings'"
+        ).fetchone()
+    assert row is not None
+    return Figures(*row)
+
+
+class Recorder:
+    """Attempts on a host's table, counted from when it is made. Use it as a context manager."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._before = _figures(dsn)
+        self._engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), pool_size=1)
+        self._runtime = VirtualRuntime(NOON)
+        self._store = PostgresStore(self._engine, self._runtime)
+        self._recorded = 0
+
+    def book(self, booking_id: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(
+                text("INSERT INTO bookings VALUES (:id, 'pending', now(), 'Guest', :notes)"),
+                {"id": booking_id, "notes": "a note " * 20},
+            )
+
+    def record(self, booking_id: str) -> None:
+        now, attempt = self._runtime.now(), self._runtime.new_id()
+        lease = Lease(attempt_id=attempt, source=Source.JOB, taken_at=now, expires_at=now + timedelta(minutes=1))
+        assert isinstance(self._store.acquire(booking_id, lease, timeout=T), Acquired)
+        result = LastResult(
+            source=Source.JOB,
+            recorded_at=now,
+            success=False,
+            reason="No tables available for requested window",
+            attempt_id=attempt,
+        )
+        entry = Record(booking_id=booking_id, attempt_id=attempt, result=result)
+        assert self._store.record(entry, timeout=T).last is not None
+        self._recorded += 1
+
+    def counted(self) -> Figures:
+        """Since it was made. A session that ends tells its figures."""
+        self._engine.dispose()
+        end = time.monotonic() + 10
+        while (now := _figures(self._dsn)).updated < self._before.updated + self._recorded:
+            assert time.monotonic() < end, now
+        return Figures(
+            now.updated - self._before.updated,
+            now.hot - self._before.hot,
+            now.read_in_scans - self._before.read_in_scans,
+        )
+
+
+@pytest.fixture
+def migrated(large: str, make_engine: Callable[[str], Engine]) -> str:
+    """The large table with our columns."""
+    with make_engine(large).connect() as connection:
+        migrate(connection, (HOST,), Names())
+    return large
+
+
+def test_old_bookings_on_full_pages_are_found_by_index_and_move(migrated: str) -> None:
+    """The first result makes the row longer, and a page that was filled to the brim years ago has no room."""
+    recorder = Recorder(migrated)
+    for number in range(1, ROWS, ROWS // 200):
+        recorder.record(f"b{number}")
+    counted = recorder.counted()
+    assert (counted.updated, counted.hot, counted.read_in_scans) == (200, 0, 0)
+
+
+@pytest.mark.parametrize("fillfactor", [100, 90])
+def test_results_of_new_bookings_are_hot_where_a_tenth_of_each_page_is_kept_free(
+    migrated: str, fillfactor: int
+) -> None:
+    """As they come: a result a little after the booking, and another when others have come in between."""
+    with psycopg.connect(migrated, autocommit=True) as connection:
+        before = _state(connection)
+        connection.execute(f"ALTER TABLE bookings SET (fillfactor = {fillfactor})".encode())
+        assert _state(connection) == before, "nothing is rewritten"
+    recorder = Recorder(migrated)
+    for number in range(600):
+        recorder.book(f"new{fillfactor}-{number}")
+        recorder.record(f"new{fillfactor}-{number}")
+        if number >= 3:
+            recorder.record(f"new{fillfactor}-{number - 3}")
+    counted = recorder.counted()
+    assert (counted.updated, counted.read_in_scans) == (600 + 597, 0)
+    assert counted.hot == counted.updated if fillfactor == 90 else 0 < counted.hot < counted.updated
 
 
 @pytest.fixture
@@ -138,7 +242,9 @@ def _updates(house: House) -> tuple[int, int]:
     return row.n_tup_upd, row.n_tup_hot_upd
 
 
-def test_recording_a_result_is_a_hot_update(dsn: str, make_engine: Callable[[str], Engine]) -> None:
+def test_recording_a_result_is_a_hot_update_in_the_reference_schema(
+    dsn: str, make_engine: Callable[[str], Engine]
+) -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), pool_size=1, max_overflow=0)
     house = House(engine).furnish()
     _fill(house, 2000)
