@@ -29,6 +29,7 @@ from assign_testing.explorer import (
     replay,
     scenario,
 )
+from assign_testing.explorer.faults import WORK
 from assign_testing.explorer.minimal import snippet
 from assign_testing.explorer.run import Run
 from assign_testing.explorer.search import all_schedules
@@ -106,6 +107,33 @@ def test_a_seed_is_the_same_schedule_in_another_process() -> None:
 def test_all_schedules_are_the_same_ones_each_time() -> None:
     counts = [explore([SMALL], preemptions=1, faults=1).exhaustive for _ in range(2)]
     assert counts[0] == counts[1]
+
+
+def test_all_schedules_are_the_same_ones_in_another_process() -> None:
+    # A pruned schedule must be equivalent to another one, and not merely have a hash that is the same here.
+    code = (
+        "from assign_testing.explorer import *; "
+        "print(explore([scenario('inline', 'job')], preemptions=1, faults=1).exhaustive)"
+    )
+    here = repr(explore([SMALL], preemptions=1, faults=1).exhaustive)
+    for _ in range(3):
+        assert (
+            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+            == here + "\n"
+        )
+
+
+def test_steps_that_differ_in_whose_a_fault_is_are_no_equivalent_ones() -> None:
+    """What happened to each actor is hashed and added up: one has failed and the other not, or the other way about."""
+    keys: set[int] = set()
+    for fault in WORK:
+        for first, second in [(fault, None), (None, fault)]:
+            run = Run(SMALL, MemoryBackend())
+            for step in (None, None, first):
+                run.step(run.actors["inline"], step)
+            keys.add(run.key_after(run.actors["job"], second))
+            run.abandon()
+    assert len(keys) == 2 * len(WORK)
 
 
 def test_a_schedule_told_again_from_its_choices_ends_alike() -> None:
@@ -202,6 +230,12 @@ def test_from_a_shell_several_processes_tell_what_one_does(tmp_path: Path) -> No
     assert list(counts["exhaustive"]) == [each.name for each in EXHAUSTIVE]
     for each in counts["exhaustive"].values():
         assert f"{each['schedules']} schedules of" in one.stdout
+
+
+def test_from_a_shell_an_unusable_count_is_named() -> None:
+    refused = explorer("--faults", "-1")
+    assert refused.returncode == 2
+    assert "argument --faults: '-1' is no count; pass a whole number of 0 or more" in refused.stderr
 
 
 def test_from_a_shell_a_used_up_budget_is_no_success() -> None:

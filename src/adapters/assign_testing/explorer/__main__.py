@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -18,14 +18,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Final
 
-from assign_testing.explorer.exploring import OutOfBudget, PromiseBroken, Report, explore
+from assign_testing.explorer.exploring import BY_CHANCE, OutOfBudget, Progress, PromiseBroken, Report, explore
 from assign_testing.explorer.scenario import EXHAUSTIVE
 
 AT_ONCE: Final = 500
 """Random schedules that a process is given at once."""
 Task = tuple[int | None, int, int]
 """One exhaustive scenario by its number; or else how many by chance, from which seed on."""
-Told = Callable[[int], object]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,10 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     bounds = options.preemptions, options.faults
     report, ends = Report(), None if options.budget is None else monotonic() + options.budget
     try:
-        with _bar(options.random) as told:
-            for part in _told(tasks, bounds, options.processes, ends):
+        with _bars(options.random, exhaustive=not options.no_exhaustive) as progress:
+            for part in _told(tasks, bounds, options.processes, ends, progress):
                 report.add(part)
-                told(report.by_chance.schedules)
+                for name, counts in part.exhaustive.items():
+                    progress(name, counts.schedules)
+                progress(BY_CHANCE, report.by_chance.schedules)
     except PromiseBroken as broken:
         _say(str(broken))
         return 1
@@ -88,10 +89,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 def _whole(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no count; pass a whole number of 0 or more")
+    return int(text)
 
 
 def _tasks(random: int, seed: int, *, exhaustive: bool) -> Iterator[Task]:
@@ -100,10 +100,13 @@ def _tasks(random: int, seed: int, *, exhaustive: bool) -> Iterator[Task]:
     yield from ((None, min(AT_ONCE, random - start), seed + start) for start in range(0, random, AT_ONCE))
 
 
-def _told(tasks: Iterator[Task], bounds: tuple[int, int], processes: int, ends: float | None) -> Iterator[Report]:
+def _told(
+    tasks: Iterator[Task], bounds: tuple[int, int], processes: int, ends: float | None, progress: Progress
+) -> Iterator[Report]:
     if processes < 2:
         for task in tasks:
-            yield tell(task, bounds, _left(ends))
+            # Only what is told exhaustively is long enough to be watched.
+            yield tell(task, bounds, _left(ends), None if task[0] is None else progress)
         return
     with ProcessPoolExecutor(processes) as pool:
         waiting: set[Future[Report]] = set()
@@ -125,25 +128,39 @@ def _left(ends: float | None) -> float | None:
     return None if ends is None else max(0.0, ends - monotonic())
 
 
-def tell(task: Task, bounds: tuple[int, int], budget: float | None) -> Report:
+def tell(task: Task, bounds: tuple[int, int], budget: float | None, progress: Progress | None = None) -> Report:
     """One task."""
     number, random, seed = task
     scenarios = [] if number is None else [EXHAUSTIVE[number]]
-    return explore(scenarios, preemptions=bounds[0], faults=bounds[1], random=random, seed=seed, budget=budget)
+    return explore(
+        scenarios,
+        preemptions=bounds[0],
+        faults=bounds[1],
+        random=random,
+        seed=seed,
+        budget=budget,
+        progress=progress,
+    )
 
 
 @contextmanager
-def _bar(random: int) -> Iterator[Told]:
-    """A progress bar, where there is a terminal and rich is installed."""
+def _bars(random: int, *, exhaustive: bool) -> Iterator[Progress]:
+    """A progress bar for each scenario and for chance, where there is a terminal and rich is installed.
+
+    How many schedules a scenario has is known when all are told; until then its bar pulses.
+    """
     if not sys.stderr.isatty() or find_spec("rich") is None:
-        yield lambda _: None
+        yield lambda _name, _told: None
         return
     from rich.console import Console  # noqa: PLC0415 - not among the needs of this package
-    from rich.progress import Progress  # noqa: PLC0415 - as above
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
-    with Progress(console=Console(stderr=True)) as progress:
-        bar = progress.add_task("schedules by chance", total=random)
-        yield lambda schedules: progress.update(bar, completed=schedules)
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        names = [each.name for each in EXHAUSTIVE] if exhaustive else []
+        bars = {name: progress.add_task(name, total=None) for name in names}
+        bars[BY_CHANCE] = progress.add_task(BY_CHANCE, total=random)
+        yield lambda name, told: progress.update(bars[name], completed=told)
 
 
 def _say(*lines: str) -> None:

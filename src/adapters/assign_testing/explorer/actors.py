@@ -258,6 +258,14 @@ def once(name: str, act: Callable[[], object], *, faults: tuple[Fault, ...] = NO
 # Who takes the steps.
 
 
+MASK: Final = (1 << 63) - 1
+
+
+def mixed(data: bytes) -> int:
+    """A hash that shows nothing of what it is made of."""
+    return hash(data) & MASK
+
+
 class Actor:
     """Somebody who acts, and where he is."""
 
@@ -286,4 +294,4 @@ class Actor:
         self.clean = True
         self.outcome: Outcome | None = None
         self.deadline = 0.0
-        self.happened = hash((name, life))
+        self.happened = mixed(f"{name} {life}".encode())

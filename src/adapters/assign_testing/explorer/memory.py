@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from assign_core.booking import CLOSED, EmailState
@@ -12,17 +13,31 @@ from assign_core.last_result import LastResult, Unreadable
 from assign_core.outbox import AsyncTransport
 from assign_core.policy import PLANNERS_OWN
 from assign_core.ports import Hold, Plan, QuoteRequest
+from assign_floor import Refusal, Window, window_for
 from assign_memory import AsyncMemoryMailer, FloorPlanner, MemoryDatabase, MemoryStore, MemoryTelemetry, Outbox, Row
 from assign_testing.explorer.world import ScheduleClock, Seen, World
 from assign_testing.house import small_floor
+from assign_wire import dumps, loads
 
 _FLOOR: Final = small_floor()
 _PLANS: Final = (("small",), ("large",), ("small", "large"))
 _NONE: Final[frozenset[str]] = frozenset()
 
 
-class ReadingDatabase(MemoryDatabase):
-    """Reads a blob once for all who look at it."""
+@lru_cache(maxsize=100_000)
+def _wired(result: LastResult) -> tuple[object, LastResult | Unreadable | None]:
+    """A result as a column has it, and as it is read from there. Schedules leave the same few over and over."""
+    blob = dumps(result)
+    return blob, loads(blob)
+
+
+@lru_cache(maxsize=1_000)
+def _window(party: int, start_at: datetime) -> Window | Refusal:
+    return window_for(_FLOOR, party, start_at)
+
+
+class CachingDatabase(MemoryDatabase):
+    """Reads and writes what it has read and written before, as nothing of it is ever changed in place."""
 
     def __init__(self, clock: ScheduleClock) -> None:
         super().__init__(_FLOOR, clock)
@@ -30,10 +45,14 @@ class ReadingDatabase(MemoryDatabase):
 
     def last(self, row: Row) -> LastResult | Unreadable | None:
         blob, last = self._read.get(row.id, (None, None))
-        if blob is not row.blob:
-            last = super().last(row)
-            self._read[row.id] = row.blob, last
-        return last
+        return last if blob is row.blob else super().last(row)
+
+    def keep(self, row: Row, result: LastResult) -> None:
+        self._read[row.id] = _wired(result)
+        row.blob = self._read[row.id][0]
+
+    def window(self, row: Row) -> Window | Refusal:
+        return _window(row.party, row.start_at)
 
 
 class MemoryWorld:
@@ -41,7 +60,7 @@ class MemoryWorld:
 
     def __init__(self) -> None:
         self.clock = ScheduleClock()
-        self.db = ReadingDatabase(self.clock)
+        self.db = CachingDatabase(self.clock)
         self.store = MemoryStore(self.db, objection=self._object)
         self.planner = FloorPlanner(self.db)
         self.telemetry = MemoryTelemetry()

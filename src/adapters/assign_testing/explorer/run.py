@@ -7,7 +7,8 @@ told again from the start, and a failing one is replayed from its text.
 of its actor's last step and of the last steps that touched what it touches. Two schedules with the same relation are
 the same but for the order of steps that commute, so they lead to the same state, and what may come after one may come
 after the other. (Musuvathi and Qadeer, *Partial-Order Reduction for Context-Bounded State Exploration*, 2007.) The
-relation of a step is known before the step is taken.
+relation of a step is known before the step is taken. The hashes are added up, since actors have no order; so they are
+those of bytes: those of tuples carry a difference through nearly unchanged, and two of them cancelled each other out.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
+from struct import Struct
 from typing import Final, cast
 
 from assign_core.effects import Acquire, RequestQuote, Unfinished
@@ -22,7 +24,7 @@ from assign_core.errors import DeadlineExceeded
 from assign_core.last_result import Source
 from assign_core.outbox import EmailNotSent, EmailRefused, MailSystemAway
 from assign_core.outcome import Outcome
-from assign_testing.explorer.actors import NOBODY, Actor, Operation
+from assign_testing.explorer.actors import MASK, NOBODY, Actor, Operation, mixed
 from assign_testing.explorer.faults import (
     HEARD,
     LONG,
@@ -46,6 +48,8 @@ Choice = tuple[str, Fault | None]
 
 LIVES: Final = 3
 """How often an actor is started again within a schedule; what dies after that is left to quiescence."""
+_NUMBER: Final[dict[Fault | None, int]] = {None: 0} | {fault: number for number, fault in enumerate(Fault, 1)}
+_PACK: Final = Struct("5Q").pack
 _EXPECTED: Final = (Unreachable, TimeoutError, DeadlineExceeded, Cancelled, ConnectionError)
 _MAIL: Final = {Fault.REFUSED: EmailRefused, Fault.NOT_SENT: EmailNotSent, Fault.AWAY: MailSystemAway}
 """What the mail system says when a schedule says that it does."""
@@ -304,7 +308,7 @@ class Run:
         if operation is not None and operation.touches is not NOBODY and fault not in NOT_PERFORMED:
             before = self._touched.get(operation.touches, 0)
         read = self._clock_read if _moves_clock(operation, fault) else 0
-        return hash((actor.happened, fault, before, self._clock_moved, read))
+        return mixed(_PACK(actor.happened, _NUMBER[fault], before, self._clock_moved, read))
 
     def _happen(self, actor: Actor, fault: Fault | None) -> None:
         operation = actor.pending
@@ -314,7 +318,7 @@ class Run:
         if _moves_clock(operation, fault):
             self._clock_moved, self._clock_read = actor.happened, 0
         else:
-            self._clock_read += actor.happened
+            self._clock_read = (self._clock_read + actor.happened) & MASK
 
 
 def _moves_clock(operation: Operation | None, fault: Fault | None) -> bool:
