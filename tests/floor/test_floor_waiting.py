@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ def test_it_is_the_first_of_the_expiries_at_which_the_search_succeeds(data: st.D
     names = [str(number) for number in range(len(seats))]
     floor = Floor(
         tables=[Table(id=name, seats=number) for name, number in zip(names, seats, strict=True)],
-        adjacent=[pair for pair in zip(names, names[1:], strict=False) if data.draw(st.booleans())],
+        adjacent=[pair for pair in pairwise(names) if data.draw(st.booleans())],
     )
     party = data.draw(st.integers(1, max(seats)))
     held = {
