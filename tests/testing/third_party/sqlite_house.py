@@ -30,9 +30,9 @@ class HostsPlanner:
         with self._db.transaction(timeout):
             self._db.sweep()
             row = self._db.row(request.booking_id)
-            lease = None if row is None else lease_of(row)
-            if row is None or (lease is not None and lease.attempt_id != request.attempt_id):
-                return NoHold(reason="BOOKING_CHANGED", reason_code=ReasonCode.BOOKING_CHANGED)
+            if row is None:
+                return NoHold(reason="BOOKING_NOT_FOUND", reason_code=ReasonCode.BOOKING_NOT_FOUND)
+            self._free(request.booking_id, request.attempt_id)
             knobs = request.strategy
             found = search(
                 self._floor,
@@ -48,6 +48,9 @@ class HostsPlanner:
                 return NoHold(
                     reason=found.reason or "No capacity", reason_code=code, capacity_version=self._db.version(row)
                 )
+            lease = lease_of(row)
+            if lease is None or lease.attempt_id != request.attempt_id or row["status"] not in OPEN:
+                return NoHold(reason="BOOKING_CHANGED", reason_code=ReasonCode.BOOKING_CHANGED)
             return self._hold(request, row, found.candidates[0].tables)
 
     def _busy(self, row: sqlite3.Row) -> set[str]:
