@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from datetime import timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +31,6 @@ from assign_testing.explorer import (
     replay,
     scenario,
 )
-from assign_testing.explorer.faults import WORK
 from assign_testing.explorer.minimal import snippet
 from assign_testing.explorer.run import Run
 from assign_testing.explorer.search import all_schedules
@@ -123,17 +124,22 @@ def test_all_schedules_are_the_same_ones_in_another_process() -> None:
         )
 
 
-def test_steps_that_differ_in_whose_a_fault_is_are_no_equivalent_ones() -> None:
-    """What happened to each actor is hashed and added up: one has failed and the other not, or the other way about."""
-    keys: set[int] = set()
-    for fault in WORK:
-        for first, second in [(fault, None), (None, fault)]:
-            run = Run(SMALL, MemoryBackend())
-            for step in (None, None, first):
-                run.step(run.actors["inline"], step)
-            keys.add(run.key_after(run.actors["job"], second))
+def test_what_goes_wrong_for_another_actor_is_never_equivalent() -> None:
+    """What happened to each actor is hashed and added up, and no two sums may be the same by their making."""
+    crowd = scenario(*(f"job{number}" for number in range(12)))
+    keys: dict[tuple[object, ...], tuple[int, str]] = {}
+    for one, other in permutations(crowd.cast, 2):
+        for fault in (Fault.FAILED, Fault.STOPPED, Fault.CANCELLED):
+            run = Run(crowd, MemoryBackend())
+            run.step(run.actors[one], fault)
+            keys[one, other, fault] = run.key_after(run.actors[other], None), other
             run.abandon()
-    assert len(keys) == 2 * len(WORK)
+            run = Run(crowd, MemoryBackend())
+            run.step(run.actors[one], None)
+            keys[other, one, fault, "last"] = run.key_after(run.actors[other], fault), other
+            run.abandon()
+    sums = Counter(keys.values())
+    assert [key for key, found in keys.items() if sums[found] > 1] == []
 
 
 def test_a_schedule_told_again_from_its_choices_ends_alike() -> None:

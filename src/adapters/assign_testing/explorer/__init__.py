@@ -13,14 +13,16 @@ promises of the design are checked against the backend's own tables.
 A schedule that breaks a promise is shortened, and raised as :class:`PromiseBroken`, whose message is a snippet that
 tells it again. ``python -m assign_testing.explorer --help`` does the same from a shell, on several processors.
 
-Your own backend takes part by implementing :class:`~assign_testing.explorer.world.Backend`.
+Your own backend takes part by implementing :class:`~assign_testing.explorer.world.Backend`; if its mailer blocks,
+:class:`Awaited` makes it one that is awaited.
 
-Where to read on: :mod:`.scenario` who acts, and where; :mod:`.faults` what goes wrong; :mod:`.run` one schedule;
-:mod:`.search` which schedules; :mod:`.watch` and :mod:`.settle` what must hold, at once and at rest.
+Where to read on: :mod:`.scenario` who acts, and where; :mod:`.faults` what goes wrong; :mod:`.run` one schedule, on
+its :mod:`.stage`; :mod:`.search` which schedules; :mod:`.watch` and :mod:`.settle` what must hold, at once and at rest.
 """
 
 from __future__ import annotations
 
+from assign_testing.explorer.blocking import Awaited
 from assign_testing.explorer.exploring import OutOfBudget, PromiseBroken, Report, explore
 from assign_testing.explorer.faults import Fault
 from assign_testing.explorer.memory import MemoryBackend
@@ -34,6 +36,7 @@ __all__ = [
     "EXHAUSTIVE",
     "HOUSES",
     "RANDOM",
+    "Awaited",
     "Backend",
     "Broken",
     "Choice",
