@@ -29,9 +29,8 @@ from assign_postgres import PostgresMailer, PostgresOutbox
 JUMPS: Final = tuple(timedelta(minutes=minutes) for minutes in (-180, -10, 10, 180))
 PAST_THE_START: Final = timedelta(minutes=180)
 STRIDE: Final = 8
-ROUNDS_IN_SOAK: Final = 3
 EVENINGS: Final = 3
-EVENINGS_IN_SOAK: Final = 150
+EVENINGS_IN_SOAK: Final = 50
 STEPS: Final = 30
 SKEWS: Final = (0, 20, -20, 90, -90, 600, -600, 3600, -3600)
 """Of a host's clock, in seconds."""

@@ -21,7 +21,7 @@ from assign_core.ports import Email
 from assign_postgres import PostgresMailer, PostgresOutbox
 
 EVENINGS: Final = 4
-EVENINGS_IN_SOAK: Final = 200
+EVENINGS_IN_SOAK: Final = 50
 PARTIES: Final = (2, 2, 4, 6, 6, 4)
 """Not all of them find a table, so the staff is written to as well."""
 Fate = Literal["arrives", "answer lost", "lost", "not sent"]

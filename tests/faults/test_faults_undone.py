@@ -44,7 +44,7 @@ KNOTTED: Final = {
 EACH: Final = 1
 EACH_IN_SOAK: Final = 50
 RUSHES: Final = 2
-RUSHES_IN_SOAK: Final = 100
+RUSHES_IN_SOAK: Final = 50
 AT_ONCE: Final = 4
 
 

@@ -9,6 +9,7 @@ milliseconds for each.
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 import time
@@ -30,6 +31,8 @@ from assign_postgres import PostgresMailer
 
 CONTEXT: Final = get_context("forkserver")
 CONTEXT.set_forkserver_preload(["pytest", __name__])
+# A worker has no log, so warnings would go to stderr; that its connections break is the very purpose.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 NAME: Final = "assign-worker"
 LIMIT: Final = 60.0
 """Seconds after which something is taken for stuck. Never reached."""
