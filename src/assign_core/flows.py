@@ -81,7 +81,7 @@ async def run_job(booking_id: str, *, policy: Policy, trigger: str) -> Outcome:
             looks += 1
             try:
                 version = await LookAtCapacity(booking_id)
-                if version is None or outcome.capacity_version is None or version > outcome.capacity_version:
+                if version is None or version > outcome.capacity_version:
                     break
             except Exception:  # noqa: BLE001, S112 - a failed look has seen no change; the next one, or the limit, will
                 continue
