@@ -54,5 +54,7 @@ def test_what_no_host_can_mean_is_refused_where_it_enters() -> None:
     house.seat("c", ["small"])
     with pytest.raises(ValueError, match="taken"):
         house.seat("b", ["small"])
+    with pytest.raises(ValueError, match=r"tables \['garage', 'loft'\] are not on the floor"):
+        house.seat("b", ["large", "loft", "garage"])
     assert house.status() == "pending"
     assert house.db.row("b").revision == 0

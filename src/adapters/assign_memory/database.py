@@ -244,9 +244,18 @@ class MemoryDatabase:
             self.unassign(booking_id)
 
     def seat_by_hand(self, booking_id: str, tables: Collection[str]) -> None:
-        """Staff seat a booking. Raises ``InvalidValue`` if a table is taken: two bookings never share one."""
+        """Staff seat a booking.
+
+        Raises:
+            InvalidValue: a table is not on the floor, or taken (two bookings never share one); or the house is closed.
+        """
         with self.lock:
             row = self.row(booking_id)
+            unknown = set(tables) - {table.id for table in self.floor.tables}
+            if unknown:
+                raise InvalidValue(
+                    f"tables {sorted(unknown)} are not on the floor; seat booking {booking_id!r} at others"
+                )
             window = self.window(row)
             if isinstance(window, Refusal):
                 raise InvalidValue(f"booking {booking_id!r} cannot be seated: {window.reason}")
