@@ -45,7 +45,8 @@ def test_the_figures_add_up(name: str, policy: str) -> None:
     seated = [each for each in bookings if each.seated]
     assert figures.bookings == len(made.guests) == figures.confirmed + figures.open + figures.closed
     assert figures.guests == sum(each.party for each in seated)
-    assert figures.walked_in + figures.turned_away == sum(each.party for each in made.walk_ins)
+    others = [each.party for each in made.walk_ins] + [each.party for each in made.elsewhere if each.stays]
+    assert figures.walked_in + figures.turned_away == sum(others)
     assert sum(figures.job_calls_over_time) == figures.job_calls == sum(each.job_calls for each in bookings)
     assert figures.inline_found <= figures.inline_calls
     assert figures.job_seated <= figures.job_found <= figures.job_calls

@@ -48,6 +48,8 @@ def test_whatever_happens_to_a_booking_happens_in_its_lifetime(name: str, seed: 
         for moment in (guest.cancels_at, None if guest.change is None else guest.change.at):
             assert moment is None or guest.books_at < moment < start
         assert start + NO_SHOW_AFTER < made.ends
+    for party in made.elsewhere:
+        assert 0 <= party.at < (party.start_at - made.begins).total_seconds()
     assert {each.booking_id for each in made.by_hand} <= {guest.booking_id for guest in made.guests}
     for trouble in made.troubles:
         assert any(trouble.begins <= guest.books_at < trouble.ends for guest in made.guests), "nobody would meet it"

@@ -15,19 +15,18 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
+from assign_bench.host import Host, ignore
 from assign_bench.restaurant import Restaurant
 from assign_bench.retries import FixedDelays, Seen
 from assign_bench.rivals import Ending, Job, attempt
 from assign_bench.seen import SeenBy
 from assign_bench.workload import Workload
 from assign_core.booking import OPEN
-from assign_core.effects import AwaitQuote, Effect, RequestQuote, Within
+from assign_core.effects import AwaitQuote, Effect, RequestQuote
 from assign_core.last_result import Source, Strategy
-from assign_core.policy import Policy
 from assign_core.ports import Hold, Quote, QuoteRequest
-from assign_sim.kernel import Simulation, Until
 
 _AFTER_THE_SEARCH: Final = 0.1
 """Seconds that the confirm may take: nothing may happen to the booking until then."""
@@ -35,33 +34,48 @@ _AFTER_THE_SEARCH: Final = 0.1
 
 @define(eq=False)
 class Oracle:
-    """Who waits, and when it is worth their while to ask."""
+    """:class:`~assign_bench.host.Jobs` that know who waits, and when it is worth their while to ask."""
 
-    simulation: Simulation
-    restaurant: Restaurant
-    policy: Policy
+    host: Host
+    restaurant: Restaurant = field(init=False)
     _fates: Mapping[str, list[float]] = field(init=False)
     _waiting: dict[str, list[Callable[[], object]]] = field(factory=dict, init=False)
     _seen: int = field(default=-1, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.restaurant = self.host.restaurant
         self._fates = _fates(self.restaurant.workload)
+        self.host.watchers.append(self.changed)
         for trouble in self.restaurant.workload.troubles:
-            self.simulation.after(trouble.ends, self.look)
+            self.host.simulation.after(trouble.ends, self.look)
 
-    def world(self) -> SeenBy:
-        return _TakesAtOnce(self.restaurant, Source.JOB, self)
+    def start(self, booking_id: str) -> None:
+        self._wait(Job(booking_id, self.host.policy, _Knows(oracle=self), honours_flag=True))
 
-    def job(self, booking_id: str) -> _Waits:
-        return _Waits(booking_id, self)
+    def _wait(self, job: Job) -> None:
+        """It asks when the search will succeed, or when there is nothing to wait for any more."""
+        go = partial(self._ask, job)
+        self._waiting.setdefault(job.booking_id, []).append(go)
+        row = self.restaurant.database.row(job.booking_id)
+        too_late = row.start_at - self.host.policy.cutoff - self.restaurant.clock.now() + timedelta(seconds=1)
+        self.host.simulation.after(max(0.001, too_late.total_seconds()), partial(self._release, job.booking_id, go))
+        self._look_at(job.booking_id)
 
-    def wait(self, booking_id: str, go: Callable[[], object]) -> None:
-        """``go`` is called when the search would succeed, or when there is nothing to wait for any more."""
-        self._waiting.setdefault(booking_id, []).append(go)
-        row = self.restaurant.database.row(booking_id)
-        too_late = row.start_at - self.policy.cutoff - self.restaurant.clock.now() + timedelta(seconds=1)
-        self.simulation.after(max(0.001, too_late.total_seconds()), partial(self._release, booking_id, go))
-        self._look_at(booking_id)
+    def _ask(self, job: Job) -> None:
+        host = self.host
+        host.simulation.tell(
+            attempt(job),
+            _TakesAtOnce(self.restaurant, Source.JOB, self),
+            grace=host.policy.grace.total_seconds(),
+            answered=ignore,
+            ended=partial(self._ended, job),
+        )
+
+    def _ended(self, job: Job, ending: Ending | None) -> None:
+        if ending is None:
+            self._wait(job)
+        else:
+            self.restaurant.tally.suppressed += ending is Ending.SUPPRESSED
 
     def changed(self) -> None:
         """Something may have happened."""
@@ -77,7 +91,7 @@ class Oracle:
         row = self.restaurant.database.row(booking_id)
         if row.status not in OPEN or self.will_find(booking_id):
             for go in self._waiting.pop(booking_id, []):
-                self.simulation.after(0.0, go)
+                self.host.simulation.after(0.0, go)
 
     def _release(self, booking_id: str, go: Callable[[], object]) -> None:
         waiting = self._waiting.get(booking_id, [])
@@ -94,21 +108,21 @@ class Oracle:
         leased = row.lease is not None and row.lease.source is Source.INLINE
         if leased and row.lease is not None and row.lease.expires_at > place.clock.now():
             return False
-        if not place.would_find(booking_id):
+        if not place.would_seat(booking_id, plans=1):
             return False
         request = QuoteRequest(
             booking_id=booking_id, revision=row.revision, attempt_id="?", strategy=Strategy(), hold_seconds=1.0
         )
         needed = SeenBy(place, Source.JOB).how_long(request, now)
         until = now + needed + _AFTER_THE_SEARCH
-        if needed + _AFTER_THE_SEARCH > self.policy.job_deadline.total_seconds() or place.workload.refuses_at(now):
+        if needed + _AFTER_THE_SEARCH > self.host.policy.job_deadline.total_seconds() or place.workload.refuses_at(now):
             return False
         return not any(now <= fate <= until for fate in self._fates[booking_id])
 
     def expects(self, hold: Hold) -> None:
         """A hold that expires is news."""
         left = (hold.expires_at - self.restaurant.clock.now()).total_seconds()
-        self.simulation.after(left + 0.001, self.look)
+        self.host.simulation.after(left + 0.001, self.look)
 
 
 def _fates(workload: Workload) -> Mapping[str, list[float]]:
@@ -132,25 +146,6 @@ class _Knows(FixedDelays):
 
     def searches(self, seen: Seen) -> bool:
         return self.oracle.will_find(seen.booking_id)
-
-
-@frozen
-class _Waits:
-    """The oracle's job; call it for the flow."""
-
-    booking_id: str
-    oracle: Oracle
-
-    async def __call__(self) -> Ending:
-        policy = self.oracle.policy
-        job = Job(self.booking_id, policy, _Knows(oracle=self.oracle), honours_flag=True)
-        while True:
-            await Within(None)
-            await Until(partial(self.oracle.wait, self.booking_id))
-            await Within(policy.job_deadline.total_seconds())
-            ending = await attempt(job)
-            if ending is not None:
-                return ending
 
 
 @define(eq=False)

@@ -9,30 +9,30 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
-from typing import Final
 
 from attrs import define, field
 
-from assign_bench.workload import ByHand, FloorChange, Guest, WalkIn, Workload
-from assign_core.booking import OPEN, SEATED, EmailState
+from assign_bench.remembering import ADJACENT, MAX_TABLES, RememberingDatabase
+from assign_bench.workload import ByHand, Elsewhere, FloorChange, Guest, WalkIn, Workload
+from assign_core.booking import OPEN, SEATED
 from assign_core.events import Event
-from assign_core.last_result import Source, Strategy
+from assign_core.last_result import Source
 from assign_core.performing import PortCalls
-from assign_core.ports import Email, EmailKind, Quote, QuoteRequest
+from assign_core.ports import Email, EmailKind, Hold, Plan, Quote, QuoteRequest
 from assign_floor import Floor, Refusal, Window, search
 from assign_memory import (
     CollectingTransport,
     FloorPlanner,
-    MemoryDatabase,
+    HoldRow,
     MemoryMailer,
     MemoryStore,
     Outbox,
+    Row,
     VirtualClock,
 )
 
-_STRATEGY: Final = Strategy()
 Heard = Callable[[str, Quote | None], object]
 
 
@@ -50,6 +50,8 @@ class Tally:
     job_calls_at: list[float] = field(factory=list)
     job_calls_for: Counter[str] = field(factory=Counter)
     """By booking."""
+    calls_in: Counter[str] = field(factory=Counter)
+    """By attempt: it asks for another plan once, if the confirm refuses the first."""
     suppressed: int = 0
     guests_turned_away: int = 0
     guests_walked_in: int = 0
@@ -66,7 +68,7 @@ class Restaurant:
     inline_tells_staff: bool = True
     """The inline attempt may write to the staff; where it does not, the job does."""
     tally: Tally = field(factory=Tally, init=False)
-    database: MemoryDatabase = field(init=False)
+    database: RememberingDatabase = field(init=False)
     planner: FloorPlanner = field(init=False)
     transport: CollectingTransport = field(factory=CollectingTransport, init=False)
     ports: PortCalls = field(init=False)
@@ -74,19 +76,22 @@ class Restaurant:
     heard: list[Heard] = field(factory=list, init=False)
     """Who is told of the planner's answers (``None``: it failed)."""
     changes: int = field(default=0, init=False)
-    """Counts whatever may change a search's answer or a booking's version."""
+    """Counts whatever may change a search's answer."""
     asked_at: dict[str, float] = field(factory=dict, init=False)
     """When the request for the booking's present revision arrived."""
     seated_at: dict[str, float] = field(factory=dict, init=False)
     seated_by: dict[str, str] = field(factory=dict, init=False)
     searches: Counter[str] = field(factory=Counter, init=False)
-    _versions: dict[str, tuple[int, int | None]] = field(factory=dict, init=False)
+    _promised: dict[str, str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.database = MemoryDatabase(self.workload.floor, self.clock)
-        self.planner = FloorPlanner(self.database)
+        self._promised = {each.booking_id: each.promised for each in self.workload.guests if each.promised is not None}
+        self.database = RememberingDatabase(self.workload.floor, self.clock, versions=self.versions)
+        self.planner = FloorPlanner(self.database, require_adjacency=ADJACENT, max_tables=MAX_TABLES)
         self.ports = PortCalls(
-            MemoryStore(self.database), self.planner, MemoryMailer(Outbox(self.database), self.transport)
+            MemoryStore(self.database, objection=self._objection),
+            self.planner,
+            MemoryMailer(Outbox(self.database), self.transport),
         )
 
     # What guests and staff do.
@@ -131,18 +136,59 @@ class Restaurant:
             self.seated(row.id, "staff")
 
     def _seat_by_staff(self, booking_id: str, *, max_tables: int, adjacent: bool) -> bool:
+        plan = self._found_by_staff(booking_id, max_tables=max_tables, adjacent=adjacent)
+        if plan is not None:
+            self.changes += 1
+            self.database.seat_by_hand(booking_id, plan.tables)
+        return plan is not None
+
+    def _found_by_staff(self, booking_id: str, *, max_tables: int, adjacent: bool) -> Plan | None:
+        """The best that nobody has or holds. The staff knows what the confirm would refuse."""
         row = self.database.row(booking_id)
         window = self.database.window(row)
         if isinstance(window, Refusal):
-            return False
+            return None
         busy = self.database.taken(window, but_for=booking_id)
         found = search(
             self.database.floor, party=row.party, busy=busy, require_adjacency=adjacent, max_tables=max_tables
-        ).candidates
-        if found:
-            self.changes += 1
-            self.database.seat_by_hand(booking_id, found[0].tables)
-        return bool(found)
+        )
+        plans = [Plan(each.tables) for each in found.candidates]
+        return next((plan for plan in plans if self.objects(booking_id, plan) is None), None)
+
+    # What another channel does.
+
+    def asks_elsewhere(self, party: Elsewhere) -> bool:
+        """Whether there are tables, which it now holds."""
+        row = self.database.add_booking(party.id, party=party.party, start_at=party.start_at)
+        plan, window = self._found_by_staff(party.id, max_tables=2, adjacent=True), self.database.window(row)
+        if plan is None or isinstance(window, Refusal):
+            self._leaves(party)
+            return False
+        self.changes += 1
+        self.database.holds[party.id] = HoldRow(
+            id=party.id,
+            booking_id=party.id,
+            attempt_id=party.id,
+            tables=frozenset(plan.tables),
+            window=window,
+            expires_at=self.clock.now() + timedelta(seconds=party.held_for),
+        )
+        return True
+
+    def decides_elsewhere(self, party: Elsewhere) -> None:
+        """A hold becomes a seating, or is let go."""
+        self.changes += 1
+        if party.stays:
+            hold = self.database.holds.pop(party.id)
+            self.database.seat_by_hand(party.id, hold.tables)
+            self.tally.guests_walked_in += party.party
+        else:
+            self.planner.release(party.id, party.id, timeout=1.0)
+            self._leaves(party)
+
+    def _leaves(self, party: Elsewhere) -> None:
+        self.database.set_status(party.id, "cancelled")
+        self.tally.guests_turned_away += party.party if party.stays else 0
 
     def changes_floor(self, change: FloorChange) -> None:
         floor, out = self.database.floor, set(change.removes)
@@ -167,23 +213,28 @@ class Restaurant:
 
     # What can be asked.
 
-    def would_find(self, booking_id: str) -> bool:
+    def would_find(self, booking_id: str, *, refused: Collection[Plan] = ()) -> bool:
         """Whether a search now would succeed. Takes no hold and changes nothing."""
-        row = self.database.row(booking_id)
-        return self.planner.would_find(
-            QuoteRequest(
-                booking_id=booking_id, revision=row.revision, attempt_id="?", strategy=_STRATEGY, hold_seconds=1.0
-            )
-        )
+        return any(plan not in refused for plan in self.database.plans(self.database.row(booking_id)))
 
-    def version(self, booking_id: str) -> int | None:
-        """The booking's capacity version; worked out again only after a change."""
-        self.expire()
-        known = self._versions.get(booking_id)
-        if known is None or known[0] != self.changes:
-            known = self.changes, self.database.version(self.database.row(booking_id))
-            self._versions[booking_id] = known
-        return known[1]
+    def would_seat(self, booking_id: str, *, plans: int) -> bool:
+        """Whether one of the first so many plans of a search now would be confirmed."""
+        found = self.database.plans(self.database.row(booking_id))[:plans]
+        return any(self.objects(booking_id, plan) is None for plan in found)
+
+    def objects(self, booking_id: str, plan: Plan) -> str | None:
+        """Why the confirm refuses a plan, or ``None``."""
+        promised, fixed = self._promised.get(booking_id), self.workload.fixed
+        if promised is not None and any(
+            table.zone != promised for table in self.database.floor.tables if table.id in plan.tables
+        ):
+            return f"booking {booking_id} is locked to zone {promised}"
+        if len(plan.tables) > 1 and not set(plan.tables).isdisjoint(fixed):
+            return f"tables {', '.join(plan.tables)} cannot be joined: one is not movable"
+        return None
+
+    def _objection(self, row: Row, hold: Hold) -> str | None:
+        return self.objects(row.id, hold.plan)
 
     def expire(self) -> None:
         """Holds that have expired are news."""
@@ -209,10 +260,6 @@ class Restaurant:
     def emails(self, *, staff: bool) -> list[Email]:
         """What the mail system accepted."""
         return [email for email in self.transport.accepted if (email.kind is EmailKind.STAFF_NOTICE) is staff]
-
-    def unsettled(self) -> int:
-        """E-mails that were handed over and of which nothing is known."""
-        return sum(row.state is EmailState.UNKNOWN for row in self.database.ledger.values())
 
     def hear(self, booking_id: str, quote: Quote | None) -> None:
         for told in self.heard:

@@ -94,11 +94,11 @@ class Figures:
     Attributes:
         bookings: that were asked for; each is ``confirmed``, ``open`` or ``closed`` in the end.
         guests: of the bookings confirmed in the end.
-        walked_in, turned_away: guests at the door.
+        walked_in, turned_away: guests at the door, and those who would stay of the ones who asked on another channel.
         inline_calls, job_calls: of the planner; ``..._found``: that ended with a hold.
         inline_seconds, job_seconds: of the planner's time.
         job_seated: confirmed by a job; so many calls were needed at least.
-        capacity_looks: cheap reads of the version.
+        capacity_looks: cheap reads of the version: a poller's queries for whom it has woken, most of them in vain.
         delay: seconds from request to confirm, of those confirmed in the end.
         inline: seconds that guests waited for their answer.
         emails_sent, emails_duplicate: to guests, as the mail system accepted them; duplicates are beyond the first of

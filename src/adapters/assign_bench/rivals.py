@@ -12,10 +12,13 @@ same e-mail twice. Neither tells the staff more than once, at the end, that no t
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
+from functools import partial
 
 from attrs import define
 
+from assign_bench.host import Host
 from assign_bench.retries import Retry, Seen
 from assign_bench.seen import MailAgain
 from assign_core.booking import Booking
@@ -29,7 +32,6 @@ from assign_core.effects import (
     Now,
     ReleaseHold,
     RequestQuote,
-    Sleep,
     Within,
 )
 from assign_core.errors import DeadlineExceeded
@@ -62,7 +64,6 @@ class Ending(Enum):
     """Found seated, and the guest written to."""
     CLOSED = "closed"
     """Cancelled, or too near to its start."""
-    GAVE_UP = "gave_up"
 
 
 @define
@@ -77,38 +78,53 @@ class Job:
     inline: LastResult | None = None
     failures: tuple[FailureClass, ...] = ()
 
-    async def seen(self) -> Seen:
-        return Seen(booking_id=self.booking_id, now=await Now(), inline=self.inline, failures=self.failures)
+    def seen(self, now: datetime) -> Seen:
+        return Seen(booking_id=self.booking_id, now=now, inline=self.inline, failures=self.failures)
 
 
-async def rival_job(booking_id: str, *, policy: Policy, retry: Retry, honours_flag: bool) -> Ending:
-    """One job to its end."""
-    job = Job(booking_id, policy, retry, honours_flag)
-    while True:
-        await Within(policy.job_deadline.total_seconds())
-        ending = await attempt(job)
-        await Within(None)
+@define(eq=False)
+class RivalJobs:
+    """:class:`~assign_bench.host.Jobs` of a rival: each a row of attempts with pauses in between."""
+
+    host: Host
+    retry: Retry
+    honours_flag: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        place = self.host.restaurant
+        place.heard.append(lambda booking_id, quote: self.retry.heard(booking_id, quote, place.clock.monotonic()))
+
+    def start(self, booking_id: str) -> None:
+        self._attempt(Job(booking_id, self.host.policy, self.retry, self.honours_flag))
+
+    def _attempt(self, job: Job) -> None:
+        self.host.works(attempt(job), partial(self._ended, job))
+
+    def _ended(self, job: Job, ending: Ending | None) -> None:
+        place = self.host.restaurant
         if ending is not None:
-            return ending
-        pause = await _pause(job)
+            place.tally.suppressed += ending is Ending.SUPPRESSED
+            return
+        pause = self._pause(job)
         if pause is None:
-            await MailAgain(Email(booking_id=booking_id, kind=EmailKind.STAFF_NOTICE, revision=0))
-            return Ending.GAVE_UP
-        await Sleep(pause)
+            place.mail_again(Email(booking_id=job.booking_id, kind=EmailKind.STAFF_NOTICE, revision=0))
+        else:
+            self.host.simulation.after(pause, partial(self._attempt, job))
 
-
-async def _pause(job: Job) -> float | None:
-    if not job.failures:
-        # Somebody else has the booking's lease.
-        return job.policy.delays[0].total_seconds()
-    if job.budget is not None and len(job.failures) >= job.budget:
-        return None
-    return job.retry.pause(await job.seen())
+    def _pause(self, job: Job) -> float | None:
+        if not job.failures:
+            # Somebody else has the booking's lease.
+            return job.policy.delays[0].total_seconds()
+        if job.budget is not None and len(job.failures) >= job.budget:
+            return None
+        return job.retry.pause(job.seen(self.host.restaurant.clock.now()))
 
 
 async def attempt(job: Job) -> Ending | None:
     """One look, and a search if it comes to that. How the job ends; ``None``: it does not yet."""
-    policy, attempt_id, now = job.policy, await NewAttemptId(), await Now()
+    policy = job.policy
+    await Within(policy.job_deadline.total_seconds())
+    attempt_id, now = await NewAttemptId(), await Now()
     lease = Lease(
         attempt_id=attempt_id, source=Source.JOB, taken_at=now, expires_at=now + policy.job_deadline + policy.grace
     )
@@ -128,7 +144,7 @@ async def attempt(job: Job) -> Ending | None:
         return Ending.CLOSED
     if job.budget is None:
         job.inline = found.last if isinstance(found.last, LastResult) else None
-        job.budget = job.retry.budget(await job.seen())
+        job.budget = job.retry.budget(job.seen(now))
     failure = await _search(job, found, attempt_id)
     if failure is None:
         return Ending.SEATED
@@ -151,7 +167,7 @@ async def _see_to_email(job: Job, booking: Booking, attempt_id: str, decision: D
 
 async def _search(job: Job, found: Acquired, attempt_id: str) -> FailureClass | None:
     """One call of the planner, if the rival wants one; ``None``: the booking is seated."""
-    if not job.retry.searches(await job.seen()):
+    if not job.retry.searches(job.seen(await Now())):
         await CloseAttempt(Record(booking_id=job.booking_id, attempt_id=attempt_id, result=None))
         return FailureClass.CAPACITY
     request = QuoteRequest(

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 from attrs import define, field
 
-from assign_bench.policies import Contender, Host, Start
+from assign_bench.host import Host, Jobs
+from assign_bench.policies import Contender
+from assign_bench.remembering import PLANS
 from assign_bench.restaurant import Restaurant
 from assign_bench.result import SERIES_STEP, BookingEnd, Ended, Figures, RuleCount, Spread
 from assign_bench.seen import SeenBy
-from assign_bench.workers import Workers, in_turns
-from assign_bench.workload import NO_SHOW_AFTER, Guest, Workload
+from assign_bench.workers import Workers
+from assign_bench.workload import NO_SHOW_AFTER, Elsewhere, Guest, Workload
 from assign_core.booking import OPEN, SEATED
 from assign_core.events import Event, EventName
 from assign_core.flows import inline_attempt
 from assign_core.last_result import Source
-from assign_core.outcome import Outcome
 from assign_core.policy import Policy
 from assign_memory import VirtualClock
 from assign_sim.kernel import Simulation
@@ -41,7 +41,7 @@ class Run:
     _simulation: Simulation = field(init=False)
     _host: Host = field(init=False)
     _web: Workers = field(init=False)
-    _start_job: Start = field(init=False)
+    _jobs: Jobs = field(init=False)
     _waited: list[float] = field(factory=list, init=False)
     _free_at_cutoff: dict[str, bool] = field(factory=dict, init=False)
 
@@ -49,11 +49,11 @@ class Run:
         clock = VirtualClock(self.workload.begins, seed=self.workload.seed)
         self._simulation = Simulation(clock)
         self.restaurant = Restaurant(self.workload, clock, self.contender.versions, self.contender.inline_tells_staff)
-        self._web = Workers(self._simulation, self.workload.web_workers)
-        self._host = Host(
-            self.restaurant, self._simulation, Workers(self._simulation, self.workload.job_workers), self.policy
-        )
-        self._start_job = self.contender.start(self._host)
+        grace = self.policy.grace.total_seconds()
+        self._web = Workers(self._simulation, self.workload.web_workers, grace)
+        workers = Workers(self._simulation, self.workload.job_workers, grace)
+        self._host = Host(self.restaurant, self._simulation, workers, self.policy)
+        self._jobs = self.contender.jobs(self._host)
 
     def run(self) -> Ended:
         self._plan()
@@ -70,10 +70,18 @@ class Run:
             at(guest.books_at, partial(self._books, guest))
         for walk_in in workload.walk_ins:
             at(walk_in.at, partial(place.walks_in, walk_in))
+        for party in workload.elsewhere:
+            at(party.at, partial(self._asks_elsewhere, party))
         for by_hand in workload.by_hand:
             at(by_hand.at, partial(place.seats_by_hand, by_hand))
         for change in workload.floor_changes:
             at(change.at, partial(place.changes_floor, change))
+
+    def _asks_elsewhere(self, party: Elsewhere) -> None:
+        if self.restaurant.asks_elsewhere(party):
+            self._simulation.after(party.held_for, self.restaurant.expire)
+            if party.decides_after is not None:
+                self._simulation.after(party.decides_after, partial(self.restaurant.decides_elsewhere, party))
 
     # A guest's part.
 
@@ -105,7 +113,12 @@ class Run:
     def _last_moment(self, booking_id: str, revision: int) -> None:
         row = self.restaurant.database.row(booking_id)
         if row.revision == revision:
-            self._free_at_cutoff[booking_id] = row.status in OPEN and self.restaurant.would_find(booking_id)
+            self._free_at_cutoff[booking_id] = self._is_free(booking_id)
+
+    def _is_free(self, booking_id: str) -> bool:
+        """An attempt now would seat it."""
+        place = self.restaurant
+        return place.database.row(booking_id).status in OPEN and place.would_seat(booking_id, plans=PLANS)
 
     # The host's part.
 
@@ -115,18 +128,12 @@ class Run:
         flow = inline_attempt(
             guest.booking_id, policy=self.policy, trigger=trigger, on_deadline=self.workload.on_deadline
         )
-        self._simulation.tell(
-            in_turns(flow, self._web),
+        self._web.tell(
+            flow,
             SeenBy(self.restaurant, Source.INLINE),
-            grace=self.policy.grace.total_seconds(),
             answered=lambda _: self._waited.append(self._simulation.clock.monotonic() - asked_at),
-            ended=partial(self._queue_job, guest.booking_id),
+            ended=lambda _: self._jobs.start(guest.booking_id),
         )
-
-    def _queue_job(self, booking_id: str, _: Outcome) -> None:
-        flow, world = self._start_job(booking_id)
-        grace = self.policy.grace.total_seconds()
-        self._simulation.tell(flow, world, grace=grace, answered=_ignore, ended=_ignore)
 
     # The night's end.
 
@@ -158,7 +165,7 @@ class Run:
             waited=waited,
             by=place.seated_by.get(booking_id) if seated else None,
             free_at_cutoff=still_open and self._free_at_cutoff.get(booking_id, False),
-            free_at_end=still_open and place.would_find(booking_id),
+            free_at_end=self._is_free(booking_id),
             job_calls=place.tally.job_calls_for[booking_id],
             first_rule=first_rule,
         )
@@ -192,7 +199,7 @@ class Run:
             emails_duplicate=len(mail) - len({email.key for email in mail}),
             staff_notices=len(place.emails(staff=True)),
             job_calls_over_time=self._series(tally.job_calls_at),
-            rules=rule_counts(place.events),
+            rules=rule_counts(place.events, tally.calls_in),
             double_booked=len(place.database.double_booked()),
             events=self._simulation.events,
         )
@@ -202,8 +209,8 @@ class Run:
         return tuple(counts[step] for step in range(int(self.workload.ends // SERIES_STEP) + 1))
 
 
-def rule_counts(events: list[Event]) -> Mapping[str, RuleCount]:
-    """By the rule that decided: how often a job looked, and what its searches found."""
+def rule_counts(events: list[Event], calls_in: Counter[str]) -> Mapping[str, RuleCount]:
+    """By the rule that decided: how often a job looked, the searches of its attempts, and what they found."""
     looks: Counter[str] = Counter()
     searches: Counter[str] = Counter()
     found: Counter[str] = Counter()
@@ -214,7 +221,7 @@ def rule_counts(events: list[Event]) -> Mapping[str, RuleCount]:
                 looks[_rule(event)] += 1
             case EventName.ATTEMPT:
                 allowed_by[event.attempt_id] = _rule(event)
-                searches[_rule(event)] += 1
+                searches[_rule(event)] += calls_in[event.attempt_id or ""]
             case EventName.SUCCEEDED if event.attempt_id in allowed_by:
                 found[allowed_by[event.attempt_id]] += 1
             case _:
@@ -235,7 +242,3 @@ def _rule(event: Event) -> str:
     """The rule that decided stands first; one whose budget is used up is worth its own line."""
     rules = str(event.context["rules"])
     return rules if "budget_used_up" in rules else rules.partition(",")[0]
-
-
-def _ignore(_: Any) -> None:
-    """A job's answer is in the restaurant."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 from typing import Any, ClassVar, Final
 
@@ -11,18 +11,16 @@ from attrs import define, field
 from assign_bench.restaurant import Restaurant
 from assign_core.booking import EmailState
 from assign_core.effects import (
-    Acquire,
     AwaitQuote,
     Confirm,
     Deliver,
     Effect,
     Emit,
-    LookAtCapacity,
     ReleaseHold,
     RequestQuote,
 )
 from assign_core.last_result import Source
-from assign_core.ports import Acquired, Busy, Confirmed, Email, EmailKind, Hold, Quote, QuoteRequest
+from assign_core.ports import Confirmed, Email, EmailKind, Hold, Quote, QuoteRequest
 
 _PATIENCE: Final = 60.0
 """Seconds for a port; no virtual time passes while it works."""
@@ -63,6 +61,7 @@ class SeenBy:
         needed = self.how_long(request, now)
         place.searches[request.booking_id] += 1
         place.tally.calls[self.source] += 1
+        place.tally.calls_in[request.attempt_id] += 1
         place.tally.seconds[self.source] += min(needed, left if effect.seconds is None else effect.seconds)
         if self.source is Source.JOB:
             place.tally.job_calls_at.append(now)
@@ -77,7 +76,9 @@ class SeenBy:
         if trouble is not None and trouble.kind == "hangs":
             return inf
         factor = 1.0 if trouble is None else trouble.factor
-        return factor * self.restaurant.draw(request, self.restaurant.would_find(request.booking_id))
+        return factor * self.restaurant.draw(
+            request, self.restaurant.would_find(request.booking_id, refused=request.excluded)
+        )
 
     def perform(self, effect: Effect[Any], left: float = _PATIENCE) -> object:
         del left
@@ -85,9 +86,6 @@ class SeenBy:
         match effect:
             case RequestQuote() | AwaitQuote():
                 return self.quote(effect.request)
-            case LookAtCapacity():
-                place.tally.looks += 1
-                return place.version(effect.booking_id) if place.versions else None
             case Emit():
                 place.events += effect.events
                 return None
@@ -105,7 +103,7 @@ class SeenBy:
             place.changes += 1
             place.tally.found[self.source] += 1
         place.hear(request.booking_id, answer)
-        return answer if place.versions else _without_version(answer)
+        return answer
 
     @property
     def _keeps_quiet(self) -> bool:
@@ -128,15 +126,6 @@ class SeenBy:
                     place.tally.confirmed[self.source] += 1
                     place.seated(effect.confirmation.booking_id, self.source.value)
                 return answer
-            case Acquire():
-                found = place.ports.call(effect, _PATIENCE)
-                if isinstance(found, Acquired | Busy) and not place.versions:
-                    return replace(found, booking=replace(found.booking, capacity_version=None))
-                return found
             case _:
                 pass
         return place.ports.call(effect, _PATIENCE)
-
-
-def _without_version(quote: Quote) -> Quote:
-    return replace(quote, capacity_version=None)

@@ -17,7 +17,7 @@ from typing import Final
 
 from attrs import evolve, frozen
 
-from assign_bench.workload import ByHand, Change, FloorChange, Guest, Trouble, TroubleKind, WalkIn, Workload
+from assign_bench.workload import ByHand, Change, Elsewhere, FloorChange, Guest, Trouble, TroubleKind, WalkIn, Workload
 from assign_core.flows import OnDeadline
 from assign_floor import Floor, Table, sample_floor
 
@@ -45,6 +45,9 @@ class _Shape:
         walk_ins: parties at the door.
         by_hand: bookings that a member of staff tries to seat.
         floor_changes: whether a table is taken out and another put up.
+        elsewhere: parties that ask on another channel.
+        promised: share of the bookings to which the staff has promised a zone.
+        fixed: tables that the planner takes for movable and that are not.
         troubles: of the planner: kind, factor, and how long in minutes.
         on_deadline: what becomes of an inline search that the deadline interrupts.
         like: the workload whose evenings these are; ``None``: evenings of its own.
@@ -57,6 +60,9 @@ class _Shape:
     walk_ins: int
     by_hand: int
     floor_changes: bool = True
+    elsewhere: int = 0
+    promised: float = 0.0
+    fixed: int = 0
     troubles: tuple[tuple[TroubleKind, float, float], ...] = ()
     on_deadline: OnDeadline = "hand_over"
     like: str | None = None
@@ -108,6 +114,16 @@ _SHAPES: Final = MappingProxyType(
             walk_ins=16,
             by_hand=2,
         ),
+        "rush": evolve(
+            _BUSY,
+            what="Most ask within minutes of the opening, while another channel holds tables for a minute or two and "
+            "lets half of them go; and the confirm refuses some plans that the planner believes in.",
+            bookings=45,
+            rush=0.7,
+            elsewhere=60,
+            promised=0.2,
+            fixed=8,
+        ),
         "busy_cancel": evolve(_BUSY, what=f"The evenings of busy, {_CANCELS}", on_deadline="cancel", like="busy"),
         "sold_out_cancel": evolve(
             _SOLD_OUT, what=f"The evenings of sold_out, {_CANCELS}", on_deadline="cancel", like="sold_out"
@@ -129,6 +145,8 @@ def workload(name: str, seed: int) -> Workload:
     if shape is None:
         raise ValueError(f"there is no workload {name!r}; pass one of {', '.join(WORKLOADS)}")
     dice = random.Random(f"{shape.like or name}:{seed}")  # noqa: S311 - a workload has to be repeatable, not secret
+    # Another's, so that what is added to a service leaves the rest of its evenings as they are.
+    other = random.Random(f"{shape.like or name}:{seed}:other")  # noqa: S311 - as above
     floor = sample_floor()
     guests = sorted((_guest(dice, number, shape) for number in range(shape.bookings)), key=lambda guest: guest.books_at)
     return Workload(
@@ -137,11 +155,13 @@ def workload(name: str, seed: int) -> Workload:
         begins=MORNING,
         ends=_CLOSES,
         floor=floor,
-        guests=tuple(guests),
+        guests=tuple(_promised(other, guest, floor, shape) for guest in guests),
         walk_ins=tuple(_walk_in(dice, number) for number in range(shape.walk_ins)),
         by_hand=tuple(_by_hand(dice, guest) for guest in sorted(dice.sample(guests, shape.by_hand), key=_id)),
         floor_changes=_floor_changes(dice, floor) if shape.floor_changes else (),
         troubles=tuple(_trouble(dice, guests, *each) for each in shape.troubles),
+        elsewhere=tuple(_elsewhere(other, number, shape) for number in range(shape.elsewhere)),
+        fixed=tuple(sorted(other.sample([table.id for table in floor.tables if table.movable], shape.fixed))),
         on_deadline=shape.on_deadline,
     )
 
@@ -158,14 +178,7 @@ def _guest(dice: random.Random, number: int, shape: _Shape) -> Guest:
     start_at = _start(dice)
     start = _seconds(start_at)
     party = int(_weighted(dice, _PARTIES))
-    when = dice.random()
-    if when < shape.rush:
-        books_at = dice.expovariate(1 / 240.0)
-    elif when < shape.rush + shape.late:
-        books_at = start - dice.uniform(0.4, 2.0) * _HOUR
-    else:
-        # Requests thicken towards the evening.
-        books_at = (start - 0.75 * _HOUR) * dice.betavariate(2.2, 1.6)
+    books_at = _asks_at(dice, start, shape)
     later = books_at + dice.uniform(0.05, 0.95) * (start - 0.25 * _HOUR - books_at)
     fate = dice.random()
     return Guest(
@@ -177,6 +190,16 @@ def _guest(dice: random.Random, number: int, shape: _Shape) -> Guest:
         change=_change(dice, party, start_at, later) if 0.125 <= fate < 0.21 else None,
         no_show=0.21 <= fate < 0.26,
     )
+
+
+def _asks_at(dice: random.Random, start: float, shape: _Shape) -> float:
+    when = dice.random()
+    if when < shape.rush:
+        return dice.expovariate(1 / 240.0)
+    if when < shape.rush + shape.late:
+        return start - dice.uniform(0.4, 2.0) * _HOUR
+    # Requests thicken towards the evening.
+    return (start - 0.75 * _HOUR) * dice.betavariate(2.2, 1.6)
 
 
 def _start(dice: random.Random) -> datetime:
@@ -194,6 +217,28 @@ def _change(dice: random.Random, party: int, start_at: datetime, at: float) -> C
 def _walk_in(dice: random.Random, number: int) -> WalkIn:
     at = dice.uniform(_OPENS, _OPENS + 3 * _HOUR)
     return WalkIn(id=f"w{number:04d}", at=at, party=int(_weighted(dice, _PARTIES[1:5])))
+
+
+def _promised(dice: random.Random, guest: Guest, floor: Floor, shape: _Shape) -> Guest:
+    """The main room and the terrace are asked for; nobody is promised the bar."""
+    zones = [zone for zone in floor.zones if zone != "bar"]
+    return evolve(guest, promised=dice.choice(zones)) if dice.random() < shape.promised else guest
+
+
+def _elsewhere(dice: random.Random, number: int, shape: _Shape) -> Elsewhere:
+    """Half stay; of the others one half says no, and the other says nothing."""
+    start_at = _start(dice)
+    held_for = dice.uniform(60.0, 120.0)
+    fate = dice.random()
+    return Elsewhere(
+        id=f"e{number:04d}",
+        at=_asks_at(dice, _seconds(start_at), shape),
+        party=int(_weighted(dice, _PARTIES)),
+        start_at=start_at,
+        held_for=held_for,
+        decides_after=dice.uniform(0.2, 0.9) * held_for if fate < 0.75 else None,
+        stays=fate < 0.5,
+    )
 
 
 def _by_hand(dice: random.Random, guest: Guest) -> ByHand:

@@ -66,6 +66,7 @@ class Guest:
         cancels_at: when the guest cancels; ``None``: never.
         change: what the guest changes; ``None``: nothing.
         no_show: a seated party does not come. Its tables are given away a quarter of an hour after the start.
+        promised: the zone that the staff has promised. The planner does not know; the confirm insists on it.
     """
 
     booking_id: str
@@ -75,6 +76,7 @@ class Guest:
     cancels_at: float | None = None
     change: Change | None = None
     no_show: bool = False
+    promised: str | None = None
 
 
 @frozen(kw_only=True)
@@ -84,6 +86,39 @@ class WalkIn:
     id: str
     at: float
     party: int
+
+
+@frozen(kw_only=True)
+class Elsewhere:
+    """A party that asks on another channel: a partner's widget, or the staff at the telephone.
+
+    The channel takes a hold on tables, if it finds any, and keeps it while the party decides.
+
+    Attributes:
+        held_for: seconds for which the hold lasts.
+        decides_after: seconds until the party says yes or no; ``None``: it never does, and the hold expires.
+        stays: it says yes, and sits at these tables. With a no they are let go.
+
+    Raises:
+        ValueError: it decides when its hold has expired, or says yes by saying nothing.
+    """
+
+    id: str
+    at: float
+    party: int
+    start_at: datetime
+    held_for: float
+    decides_after: float | None
+    stays: bool
+
+    def __attrs_post_init__(self) -> None:
+        if self.stays and self.decides_after is None:
+            raise ValueError(f"party {self.id!r} stays and never says so; give it a time to decide after")
+        if self.decides_after is not None and not 0 < self.decides_after < self.held_for:
+            raise ValueError(
+                f"party {self.id!r} decides after {self.decides_after:g} s, and its hold lasts {self.held_for:g} s; "
+                "let it decide before"
+            )
 
 
 @frozen(kw_only=True)
@@ -127,6 +162,7 @@ class Workload:
     Attributes:
         name, seed: what made it.
         begins: the virtual clock's start; aware.
+        fixed: tables that may not be joined with others. The planner takes them for movable; the confirm refuses.
         ends: when the last table is cleared, in seconds.
         web_workers: guests' requests that are served at once.
         job_workers: job attempts that run at once; a job that sleeps needs none.
@@ -143,16 +179,19 @@ class Workload:
     floor: Floor
     guests: tuple[Guest, ...] = field(validator=deep_iterable(instance_of(Guest)))
     walk_ins: tuple[WalkIn, ...] = ()
+    elsewhere: tuple[Elsewhere, ...] = ()
     by_hand: tuple[ByHand, ...] = ()
     floor_changes: tuple[FloorChange, ...] = ()
     troubles: tuple[Trouble, ...] = ()
+    fixed: tuple[str, ...] = ()
     latencies: Latencies = Latencies()
     web_workers: int = field(default=4, validator=ge(1))
     job_workers: int = field(default=6, validator=ge(1))
     on_deadline: OnDeadline = "hand_over"
 
     def __attrs_post_init__(self) -> None:
-        ids = [guest.booking_id for guest in self.guests] + [walk_in.id for walk_in in self.walk_ins]
+        ids = [guest.booking_id for guest in self.guests]
+        ids += [walk_in.id for walk_in in self.walk_ins] + [party.id for party in self.elsewhere]
         if len(set(ids)) < len(ids):
             raise ValueError(f"workload {self.name!r} of seed {self.seed} has a booking id twice; ids are unique")
 

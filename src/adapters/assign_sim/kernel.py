@@ -11,9 +11,9 @@ import heapq
 from collections.abc import Callable
 from functools import partial
 from itertools import count
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from assign_core.drive import Step, Steps, walk
 from assign_core.effects import AwaitQuote, ContinueInBackground, Effect, Flow, RequestQuote, Sleep, Unfinished
@@ -33,14 +33,6 @@ class World(Protocol):
     def perform(self, effect: Effect[Any], left: float) -> object:
         """Carry it out; called when it has taken its time."""
         ...
-
-
-@frozen
-class Until(Effect[None]):
-    """Wait for what no clock knows, such as a free worker. ``begin`` is given what to call when it has come."""
-
-    cleanup: ClassVar[bool] = True
-    begin: Callable[[Callable[[], object]], object]
 
 
 @define
@@ -98,6 +90,9 @@ class _Telling:
     def _go(self, resume: Callable[[], Step]) -> None:
         try:
             effect, left = resume()
+            # What takes no time needs no event of its own.
+            while not isinstance(effect, ContinueInBackground) and not (needed := self._needed(effect, left)) > 0.0:
+                effect, left = self._carry_out(effect, left)
         except StopIteration as stop:
             if not self._in_background:
                 self.answered(stop.value)
@@ -107,12 +102,7 @@ class _Telling:
             self._in_background = True
             self.answered(effect.answer)
             self.simulation.after(0.0, partial(self._go, partial(self.steps.send, None)))
-            return
-        if isinstance(effect, Until):
-            effect.begin(partial(self._go, partial(self.steps.send, None)))
-            return
-        needed = self._needed(effect, left)
-        if needed <= left:
+        elif needed <= left:
             self.simulation.after(needed, partial(self._go, partial(self._carry_out, effect, left - needed)))
         elif isinstance(effect, RequestQuote) and effect.seconds is not None:
             # What is left of the search is all its handle has to know.
