@@ -19,7 +19,7 @@ SOURCES: Final = Path(__file__).parents[1] / "testing" / "third_party"
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    for name in ("sqlite_adapter.py", "sqlite_house.py", "explored.py"):
+    for name in ("sqlite_adapter.py", "sqlite_planner.py", "explored.py"):
         shutil.copy(SOURCES / name, tmp_path / name)
     return tmp_path
 

@@ -76,7 +76,12 @@ def endings(where: Scenario, *, pruning: bool, preemptions: int) -> tuple[set[ob
 
 @pytest.mark.parametrize(
     ("where", "preemptions"),
-    [(SMALL, 1), (scenario("job", "modify"), 2), (scenario("inline", "relay", "by_hand"), 1)],
+    [
+        (SMALL, 1),
+        (scenario("job", "modify"), 2),
+        (scenario("inline", "relay", "by_hand"), 1),
+        (scenario("inline", "cancel", on_deadline="hand_over"), 2),
+    ],
     ids=lambda value: value.name if isinstance(value, Scenario) else str(value),
 )
 def test_pruning_loses_no_ending(where: Scenario, preemptions: int) -> None:

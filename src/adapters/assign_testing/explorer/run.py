@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from struct import Struct
 from typing import Final, cast
@@ -69,7 +70,9 @@ class Run:
         self.world = backend.reset()
         self.clock = self.world.clock
         scenario.house.furnish(self.world)
-        self.watch = Watch(self.world, scenario.policy, scenario.house.deduplicates)
+        house = scenario.house
+        skew = timedelta(seconds=abs(house.jobs_ahead))
+        self.watch = Watch(self.world, scenario.policy, house.deduplicates, skew)
         self.stage = Stage(scenario, self.world, self.watch, self._fly)
         self.actors: dict[str, Actor] = {}
         self.trace: list[Choice] = []

@@ -44,12 +44,14 @@ class House:
         furnish: makes it in an empty world.
         planner_says: the answer of a planner that is broken; ``None``: it searches.
         deduplicates: the mail system recognises idempotency keys.
+        jobs_ahead: seconds by which the clocks of the jobs' processes are ahead of the store's.
     """
 
     name: str
     furnish: Callable[[World], object]
     planner_says: NoHold | None = None
     deduplicates: bool = False
+    jobs_ahead: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +166,10 @@ HOPELESS: Final = House(
 )
 LATE: Final = House("a full house shortly before the start", _late)
 
-_ALL: Final = (FREE, KEYED, ONE_TABLE, FULL, TOO_LARGE, REFUSING, STUBBORN, BROKEN, HOPELESS, STALE, LATE)
+FAST: Final = House("a free house whose jobs have fast clocks", _free, jobs_ahead=20.0)
+SLOW: Final = House("a full house whose jobs have slow clocks", _full, jobs_ahead=-20.0)
+
+_ALL: Final = (FREE, KEYED, ONE_TABLE, FULL, TOO_LARGE, REFUSING, STUBBORN, BROKEN, HOPELESS, STALE, LATE, FAST, SLOW)
 HOUSES: Final = {house.name: house for house in _ALL}
 
 
@@ -215,6 +220,8 @@ def _random() -> Iterable[Scenario]:
     yield scenario("inline", "job", "free", "relay", house=LATE)
     yield scenario("inline", "worker", "free", "relay", house=LATE)
     yield scenario("inline", "worker", "seat_other", "modify")
+    yield scenario("inline", "job", "modify", "relay", house=FAST)
+    yield scenario("inline", "job", "free", "relay", house=SLOW)
 
 
 RANDOM: Final = tuple(_random())

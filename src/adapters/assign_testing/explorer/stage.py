@@ -30,7 +30,7 @@ from assign_testing.explorer import actors
 from assign_testing.explorer.actors import Actor, Desk, Operation, Program, ScheduledTransport
 from assign_testing.explorer.scenario import BOOKING, RIVAL, Scenario, kind_of, seat_walk_in
 from assign_testing.explorer.watch import Watch
-from assign_testing.explorer.world import World
+from assign_testing.explorer.world import World, WrongClock
 
 SOURCES = {"inline": Source.INLINE, "rival": Source.INLINE, "job": Source.JOB, "worker": Source.JOB}
 """Kinds of actors that attempt."""
@@ -68,13 +68,12 @@ class Stage:
         match kind_of(name):
             case "inline" | "rival" as kind:
                 booking = BOOKING if kind == "inline" else RIVAL
-                return self._told(
-                    inline_attempt(booking, policy=policy, trigger="creation", on_deadline=scenario.on_deadline)
-                )
+                flow = inline_attempt(booking, policy=policy, trigger="creation", on_deadline=scenario.on_deadline)
+                return self._told(flow, Source.INLINE)
             case "job":
                 return self.job(BOOKING, "queue")
             case "worker":
-                return self._told(run_job(BOOKING, policy=policy, trigger="queue"))
+                return self._told(run_job(BOOKING, policy=policy, trigger="queue"), Source.JOB)
             case "relay":
                 return self.relay()
             case "modify":
@@ -89,7 +88,7 @@ class Stage:
                 return actors.once(name, self._by_hand)
 
     def job(self, booking_id: str, trigger: str) -> Program[Any]:
-        return self._told(job_attempt(booking_id, policy=self.scenario.policy, trigger=trigger))
+        return self._told(job_attempt(booking_id, policy=self.scenario.policy, trigger=trigger), Source.JOB)
 
     def relay(self) -> Program[Any]:
         return actors.sending("relay", self.post.relay, self.desk)
@@ -104,8 +103,10 @@ class Stage:
         if isinstance(effect, RequestQuote | AwaitQuote | AbandonQuote):
             yield Operation("late release", partial(self._release_late, effect.request))
 
-    def _told(self, flow: Flow[Any]) -> Program[Any]:
-        return actors.tell(flow, self.world.clock, self._grace, self._perform, self._emit, self._delivering)
+    def _told(self, flow: Flow[Any], source: Source) -> Program[Any]:
+        ahead = self.scenario.house.jobs_ahead if source is Source.JOB else 0.0
+        clock = WrongClock(self.world.clock, ahead) if ahead else self.world.clock
+        return actors.tell(flow, clock, self._grace, self._perform, self._emit, self._delivering)
 
     def _by_hand(self) -> None:
         if self.world.seat_by_hand(BOOKING, ["large"]):

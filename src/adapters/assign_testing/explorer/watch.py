@@ -42,6 +42,8 @@ class Watch:
     world: World
     policy: Policy
     deduplicates: bool
+    skew: timedelta = timedelta(0)
+    """How far apart the clocks are by which evidence is dated and read."""
     asked: dict[str, QuoteRequest] = field(default_factory=dict)
     """The first request of each attempt, in order."""
     sources: dict[str, Source] = field(default_factory=dict)
@@ -135,7 +137,7 @@ class Watch:
         policy, version, seen = self.policy, booking.capacity_version, last.capacity_version
         age = self.world.clock.now() - last.recorded_at
         grown = version is not None and seen is not None and version > seen
-        if grown or last.revision != booking.revision or not timedelta(0) <= age <= policy.freshness:
+        if grown or last.revision != booking.revision or not self.skew <= age <= policy.freshness - self.skew:
             return None
         budgets = {
             FailureClass.PERMANENT: 0,
@@ -157,7 +159,7 @@ class Watch:
         age = now - last.recorded_at
         version, seen = booking.capacity_version, last.capacity_version
         unproven = version is None or seen is None or version > seen
-        if age > policy.freshness and unproven and last.attempt < policy.max_attempts:
+        if age > policy.freshness + self.skew and unproven and last.attempt < policy.max_attempts:
             return f"its evidence is {age} old, and no version proves it"
         return None
 

@@ -58,6 +58,23 @@ SEATS: Final = {"small": 2, "large": 4}
 """The house's tables."""
 
 
+class WrongClock:
+    """:class:`assign_core.ports.Clock` of a process whose wall clock is ``ahead`` seconds ahead, or behind."""
+
+    def __init__(self, clock: ScheduleClock, ahead: float) -> None:
+        self._clock = clock
+        self._ahead = timedelta(seconds=ahead)
+
+    def now(self) -> datetime:
+        return self._clock.now() + self._ahead
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    def new_id(self) -> str:
+        return self._clock.new_id()
+
+
 class Seen(NamedTuple):
     """A booking as its row has it.
 
