@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlite_adapter import Database, SqliteMailer, SqliteStore, lease_of, moment, number
-from sqlite_house import HostsPlanner
+from sqlite_planner import SqlitePlanner
 
 from assign_core.booking import CLOSED, EmailState
 from assign_core.last_result import LastResult
@@ -29,7 +29,7 @@ class SqliteWorld:
         self.clock = ScheduleClock()
         self._db = Database(":memory:", self.clock)
         self.store = SqliteStore(self._db)
-        self.planner = HostsPlanner(self._db, FLOOR)
+        self.planner = SqlitePlanner(self._db, FLOOR)
         self.telemetry = MemoryTelemetry()
         self._changes = 0
 

@@ -1,94 +1,23 @@
-"""The house of the adapter's contracts: its host, and a simple planner of that host's over the same tables."""
+"""The house of the adapter's contracts, and its host's hands."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlite_adapter import Database, SqliteMailer, SqliteStore, lease_of, moment, number
+from sqlite_adapter import Database, SqliteMailer, SqliteStore, moment, number
+from sqlite_planner import SqlitePlanner
+from sqlite_telemetry import SqliteTelemetry
 
 from assign_core.booking import OPEN, SEATED, EmailState
 from assign_core.events import Event
-from assign_core.ports import Email, Hold, NoHold, Plan, Quote, QuoteRequest
-from assign_core.reasons import ReasonCode
-from assign_floor import Floor, search, window_for
+from assign_core.ports import Email
+from assign_floor import Floor, window_for
 from assign_floor.window import Refusal
-from assign_memory import MemoryTelemetry, VirtualRuntime
+from assign_memory import VirtualRuntime
 from assign_testing import DINNER, NOON, PostRoom, small_floor
-
-
-class HostsPlanner:
-    """:class:`assign_core.ports.Planner` of a host who keeps its holds in the adapter's tables."""
-
-    def __init__(self, db: Database, floor: Floor) -> None:
-        self._db = db
-        self._floor = floor
-
-    def quote(self, request: QuoteRequest, *, timeout: float) -> Quote:
-        with self._db.transaction(timeout):
-            self._db.sweep()
-            row = self._db.row(request.booking_id)
-            if row is None:
-                return NoHold(reason="BOOKING_NOT_FOUND", reason_code=ReasonCode.BOOKING_NOT_FOUND)
-            self._free(request.booking_id, request.attempt_id)
-            knobs = request.strategy
-            found = search(
-                self._floor,
-                party=row["party"],
-                busy=self._busy(row),
-                require_adjacency=True if knobs.require_adjacency is None else knobs.require_adjacency,
-                max_tables=3 if knobs.max_tables is None else knobs.max_tables,
-                excluded=[plan.tables for plan in request.excluded],
-            )
-            if not found.candidates:
-                held = self._db.run("SELECT 1 FROM holds WHERE booking_id <> ?", row["id"])
-                code = ReasonCode.HOLD_CONFLICT if held else None
-                return NoHold(
-                    reason=found.reason or "No capacity", reason_code=code, capacity_version=self._db.version(row)
-                )
-            lease = lease_of(row)
-            if lease is None or lease.attempt_id != request.attempt_id or row["status"] not in OPEN:
-                return NoHold(reason="BOOKING_CHANGED", reason_code=ReasonCode.BOOKING_CHANGED)
-            return self._hold(request, row, found.candidates[0].tables)
-
-    def _busy(self, row: sqlite3.Row) -> set[str]:
-        rows = self._db.run(
-            "SELECT booking_id, table_id, starts, ends FROM assignments"
-            " UNION ALL SELECT booking_id, value, starts, ends FROM holds, json_each(holds.tables)"
-        )
-        return {
-            each["table_id"]
-            for each in rows
-            if each["booking_id"] != row["id"] and each["starts"] < row["ends"] and each["ends"] > row["start_at"]
-        }
-
-    def _hold(self, request: QuoteRequest, row: sqlite3.Row, tables: tuple[str, ...]) -> Hold:
-        self._free(request.booking_id)
-        hold_id = self._db.clock.new_id()
-        expires = self._db.clock.now() + timedelta(seconds=request.hold_seconds)
-        window = (row["start_at"], row["ends"], number(expires))
-        values = (hold_id, request.booking_id, request.attempt_id, json.dumps(tables), *window)
-        self._db.run("INSERT INTO holds VALUES (?, ?, ?, ?, ?, ?, ?)", *values)
-        return Hold(
-            hold_id=hold_id,
-            plan=Plan(tables),
-            expires_at=expires,
-            strategy=request.strategy,
-            capacity_version=self._db.version(row),
-        )
-
-    def release(self, booking_id: str, attempt_id: str, *, timeout: float) -> None:
-        with self._db.transaction(timeout):
-            self._free(booking_id, attempt_id)
-
-    def _free(self, booking_id: str, attempt_id: str | None = None) -> None:
-        """The booking's holds, or one attempt's."""
-        for hold in self._db.run("SELECT * FROM holds WHERE booking_id = ?", booking_id):
-            if attempt_id in {None, hold["attempt_id"]}:
-                self._db.run("DELETE FROM holds WHERE id = ?", hold["id"])
-                self._db.run("INSERT INTO freed (starts, ends) VALUES (?, ?)", hold["starts"], hold["ends"])
 
 
 class SqliteHouse:
@@ -100,9 +29,9 @@ class SqliteHouse:
         self._db = Database(":memory:", self._runtime)
         self.post = PostRoom(deduplicates=deduplicates)
         self.store = SqliteStore(self._db)
-        self.planner = HostsPlanner(self._db, floor)
+        self.planner = SqlitePlanner(self._db, floor)
         self.mailer = SqliteMailer(self._db, self.post)
-        self.telemetry = MemoryTelemetry()
+        self.telemetry = SqliteTelemetry(self._db)
 
     @property
     def now(self) -> datetime:
@@ -113,9 +42,8 @@ class SqliteHouse:
 
     def _ends(self, party: int, start_at: datetime) -> int:
         window = window_for(self._floor, party, start_at)
-        if isinstance(window, Refusal):
-            raise ValueError(window.reason)
-        return number(window.end)
+        # A guest may ask for what no service allows; nothing that is freed can be of use to that booking.
+        return number(start_at if isinstance(window, Refusal) else window.end)
 
     def book(self, booking_id: str = "b", *, party: int = 2, start_at: datetime = DINNER) -> None:
         values = (booking_id, party, number(start_at), self._ends(party, start_at))
@@ -191,7 +119,7 @@ class SqliteHouse:
         return {row["key"]: EmailState(row["state"]) for row in self._db.run("SELECT * FROM emails")}
 
     def events(self) -> Sequence[Event]:
-        return self.telemetry.events
+        return self.telemetry.events()
 
     def relay(self) -> Mapping[str, EmailState]:
         return self.mailer.relay()

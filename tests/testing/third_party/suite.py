@@ -5,12 +5,21 @@ from __future__ import annotations
 import pytest
 from sqlite_adapter import SqliteMailer, SqliteStore
 from sqlite_house import sqlite_house
+from sqlite_planner import SqlitePlanner
+from sqlite_telemetry import SqliteTelemetry
 
-from assign_testing import Capability, MailerContract, MakeHouse, StoreContract
+from assign_testing import (
+    Capability,
+    MailerContract,
+    MakeHouse,
+    PlannerContract,
+    StoreContract,
+    TelemetryContract,
+)
 
 
 class OnSqlite:
-    capabilities = frozenset({Capability.RELAY, Capability.LARGE_BLOBS})
+    capabilities = frozenset({Capability.RELAY, Capability.LARGE_BLOBS, Capability.KEEPS_TIME})
 
     @pytest.fixture
     def make_house(self) -> MakeHouse:
@@ -23,3 +32,11 @@ class TestSqliteStore(OnSqlite, StoreContract):
 
 class TestSqliteMailer(OnSqlite, MailerContract):
     implementation = SqliteMailer
+
+
+class TestSqlitePlanner(OnSqlite, PlannerContract):
+    implementation = SqlitePlanner
+
+
+class TestSqliteTelemetry(OnSqlite, TelemetryContract):
+    implementation = SqliteTelemetry
