@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 import sys
 from collections import Counter
@@ -249,7 +250,17 @@ def test_from_a_shell_an_unusable_count_is_named() -> None:
     assert "argument --faults: '-1' is no count; pass a whole number of 0 or more" in refused.stderr
 
 
-def test_from_a_shell_a_used_up_budget_is_no_success() -> None:
-    ended = explorer("--budget", "0", "--random", "5000")
+@pytest.mark.usefixtures("forgetful")
+def test_what_is_found_in_another_process_arrives_whole() -> None:
+    with pytest.raises(PromiseBroken) as found:
+        explore([SMALL], preemptions=0, faults=1)
+    there = pickle.loads(pickle.dumps(found.value))  # noqa: S301 - our own, as a pool of processes does it
+    assert (str(there), there.promise, there.code) == (str(found.value), found.value.promise, found.value.code)
+    assert (there.schedule.scenario, there.schedule.trace) == (SMALL, found.value.schedule.trace)
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_from_a_shell_a_used_up_budget_is_no_success(processes: str) -> None:
+    ended = explorer("--budget", "0", "--random", "5000", "--processes", processes)
     assert ended.returncode == 2
     assert "not all schedules were told" in ended.stdout

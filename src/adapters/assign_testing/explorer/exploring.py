@@ -37,6 +37,9 @@ class PromiseBroken(AssertionError):
         self.code = snippet(schedule)
         super().__init__(f"{schedule.violation}\nin {schedule.scenario.name}. It is told again by:\n\n{self.code}\n")
 
+    def __reduce__(self) -> tuple[type[PromiseBroken], tuple[Broken]]:
+        return PromiseBroken, (self.schedule,)
+
 
 class OutOfBudget(Exception):
     """The time is used up. ``report`` says how far it went."""
@@ -44,6 +47,9 @@ class OutOfBudget(Exception):
     def __init__(self, report: Report) -> None:
         super().__init__(f"the time was used up after {report.schedules} schedules; allow more, or lower the bounds")
         self.report = report
+
+    def __reduce__(self) -> tuple[type[OutOfBudget], tuple[Report]]:
+        return OutOfBudget, (self.report,)
 
 
 @dataclass(slots=True)

@@ -70,6 +70,9 @@ class Broken(Exception):
         self.trace = trace
         self.violation = violation
 
+    def __reduce__(self) -> tuple[type[Broken], tuple[Scenario, list[Choice], Violation]]:
+        return Broken, (self.scenario, self.trace, self.violation)
+
 
 def all_schedules(
     scenario: Scenario,

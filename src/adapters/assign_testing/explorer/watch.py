@@ -34,6 +34,9 @@ class Violation(AssertionError):
         self.promise = promise
         self.how = how
 
+    def __reduce__(self) -> tuple[type[Violation], tuple[str, str]]:
+        return Violation, (self.promise, self.how)  # it travels between processes
+
 
 @dataclass(slots=True)
 class Watch:
