@@ -83,13 +83,13 @@ _ALL: Final = (
     ),
     Contender(
         name="exception-retry",
-        what="Exponential backoff with jitter on every failure alike, as tenacity's users write it; four attempts.",
+        what="Four attempts, exponential backoff with jitter on every failure: tenacity's `wait_exponential_jitter`.",
         jobs=_rival(lambda _: ExponentialJitter()),
         inline_tells_staff=False,
     ),
     Contender(
         name="ttl-cache",
-        what="The baseline behind a cache that answers 'nothing' for a slot for 60 s, also after tables were freed.",
+        what="The baseline behind a cache that answers 'nothing' for a slot for 60 s, whatever is freed meanwhile.",
         jobs=_rival(_cache),
         inline_tells_staff=False,
     ),

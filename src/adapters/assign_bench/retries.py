@@ -1,8 +1,8 @@
 """What the rivals know: when to search again, and when to stop. Each is a small piece that asks nobody.
 
-They share one job (:func:`assign_bench.rivals.rival_job`). A piece is asked for its budget when the job first reads the
-booking, whether to search when it could, and, after a failure, how long to pause. Those with a memory across jobs (a
-cache, a bucket) are told every answer of the planner.
+They share one job (:class:`assign_bench.rivals.RivalJobs`). A piece is asked for its budget when the job first reads
+the booking, whether to search when it could, and, after a failure, how long to pause. Those with a memory across jobs
+(a cache, a bucket) are told every answer of the planner.
 """
 
 from __future__ import annotations
@@ -107,6 +107,8 @@ class HardStop(FixedDelays):
 @define
 class ExponentialJitter(FixedDelays):
     """Tenacity's ``wait_exponential_jitter`` with its own defaults, for every failure alike, four attempts.
+
+    Tenacity's own default is to retry for ever without waiting; nobody who calls a planner would keep that.
 
     ``min(initial * 2 ** (n - 1) + uniform(0, jitter), longest)`` seconds after the *n*-th failure.
     """

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 
 from attrs import define
 
@@ -198,6 +198,7 @@ async def _search(job: Job, found: Acquired, attempt_id: str) -> FailureClass | 
     return failure
 
 
+@lru_cache(maxsize=64)
 def _class_of(code: ReasonCode | None, reason: str) -> FailureClass:
     return classify_reason(reason).failure_class if code is None else CLASS_OF[code]
 

@@ -55,7 +55,9 @@ class Simulation:
         if not self._agenda:
             return False
         moment, _, happening = heapq.heappop(self._agenda)
-        self.clock.advance(max(0.0, moment - self.clock.monotonic()))
+        ahead = moment - self.clock.monotonic()
+        if ahead > 0.0:
+            self.clock.advance(ahead)
         self.events += 1
         happening()
         return True
