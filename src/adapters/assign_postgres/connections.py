@@ -21,7 +21,7 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from math import ceil
 from threading import TIMEOUT_MAX, Lock
-from typing import Final, Protocol, TypedDict, TypeVar
+from typing import Any, Final, Protocol, TypedDict, TypeVar
 
 from psycopg import AsyncConnection as AsyncDriver
 from sqlalchemy import Connection, Engine, text
@@ -149,21 +149,49 @@ class FromEngine:
 
 
 class FromAsyncEngine:
-    """:class:`FromEngine`, asynchronous. A cancelled call cancels its statement."""
+    """:class:`FromEngine`, asynchronous. A cancelled call cancels its statement.
+
+    A connection that is being opened is not: stopped in the middle, SQLAlchemy forgets one that is open already. So
+    nobody waits for it any longer, and when it is there it goes back to the pool.
+    """
 
     commits = True
 
     def __init__(self, engine: AsyncEngine, *, autocommit: bool = False) -> None:
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT") if autocommit else engine
+        self._unfinished: set[asyncio.Task[Any]] = set()
+        """The loop keeps only weak references to tasks."""
 
     async def run(self, timeout: float, call: Callable[[Connection, float], T]) -> T:
         until = time.monotonic() + timeout
         with translated():
             async with AsyncExitStack() as leaving:
-                with connecting(timeout):
-                    async with asyncio.timeout(timeout):
-                        connection = await leaving.enter_async_context(self._engine.connect())
+                connection = leaving.push_async_exit(await self._connected(timeout))
                 return await connection.run_sync(call, until - time.monotonic())
+
+    async def _connected(self, timeout: float) -> AsyncConnection:
+        if timeout <= 0:
+            raise not_in_time(timeout)
+        opening = asyncio.create_task(self._open())
+        self._keep(opening)
+        try:
+            with connecting(timeout):
+                async with asyncio.timeout(timeout):
+                    return await asyncio.shield(opening)
+        except BaseException:
+            opening.add_done_callback(self._give_back)
+            raise
+
+    async def _open(self) -> AsyncConnection:
+        return await self._engine.connect()
+
+    def _give_back(self, opened: asyncio.Task[AsyncConnection]) -> None:
+        if not opened.cancelled() and opened.exception() is None:
+            self._keep(asyncio.create_task(opened.result().close()))
+
+    def _keep(self, task: asyncio.Task[Any]) -> None:
+        self._unfinished.add(task)
+        task.add_done_callback(self._unfinished.discard)
 
 
 class InTransaction:
