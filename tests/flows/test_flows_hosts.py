@@ -17,7 +17,7 @@ from tests.flows.conftest import Breakdown, World
 from assign_core import EventName, LastResult, Policy, ReasonCode, Verdict
 from assign_core.effects import Effect
 from assign_core.performing import PortCalls
-from assign_core.ports import Acquired, Busy, Lease, NoHold
+from assign_core.ports import Acquired, Busy, Lease, NoHold, Record, Recorded
 from assign_memory import Cue
 
 Kind = Literal["blocking", "async"]
@@ -124,6 +124,24 @@ def test_a_loop_that_takes_no_more_work_keeps_the_attempt() -> None:
         assert not house.db.holds
 
     on_a_loop.run(test)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_booking_reopened_while_an_attempt_leaves_it_alone_is_not_acted_on(kind: Kind) -> None:
+    """What was read is what was decided on; the row as it is now is for the next attempt."""
+    world = World(kind)
+    world.book()
+    world.db.cancel("b")
+    record = world.store.record
+
+    def reopened(entry: Record, *, timeout: float) -> Recorded:
+        world.db.set_status("b", "pending")
+        return record(entry, timeout=timeout)
+
+    world.store.record = reopened  # type: ignore[method-assign]  # a host that is faster
+    outcome = world.job()
+    assert (outcome.verdict, outcome.attempted) == (Verdict.NOT_ACTIONABLE, False)
+    assert world.status() == "pending"
 
 
 def test_an_effect_that_no_port_performs_is_refused_by_name() -> None:
