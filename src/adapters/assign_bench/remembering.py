@@ -74,12 +74,12 @@ class RememberingDatabase(MemoryDatabase):
         if not self.versions:
             return None
         self.sweep()
-        key = "version", self.window(row), row.party, self._own(row.id)
+        key = "version", row.party, row.start_at, self._own(row.id)
         return self._once(key, lambda: MemoryDatabase.version(self, row))
 
     def plans(self, row: Row) -> tuple[Plan, ...]:
         """The plans that a search now would propose, one after the other."""
-        key = "plans", self.window(row), row.party, row.zone, self._own(row.id)
+        key = "plans", row.party, row.start_at, row.zone, self._own(row.id)
         return self._once(key, lambda: self._search(row))
 
     def _search(self, row: Row) -> tuple[Plan, ...]:
