@@ -86,6 +86,8 @@ def test_a_plan_that_the_confirm_refuses_is_no_seat_lost(rivals: Rivals) -> None
         calls[name] = booking.job_calls
     # The inline attempt has asked for another plan, and there was none: the engine waits for news.
     assert (calls[BASELINE], calls["ours"], calls[ORACLE]) == (4, 0, 0)
+    # 6 s until the refused plan is found, and 20 s until it is clear that there is no other.
+    assert run(lone, contender("ours"), UNAUDITED).figures.inline_seconds == pytest.approx(6.0 + 20.0)
 
 
 def test_the_next_plan_is_confirmed_in_the_same_attempt(rivals: Rivals) -> None:
