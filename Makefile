@@ -65,6 +65,7 @@ bench-quick: $(VENV)/.test
 	mkdir -p benchmarks/results
 	cp build/benchmark-quick/results.json benchmarks/results/quick.json
 	$(BIN)/python -m assign_cli.readme README.md
+	$(BIN)/python -m assign_cli.readme benchmarks/README.md
 
 bench-report: $(VENV)/.test
 	$(BIN)/assign-core benchmark --out build/benchmark
@@ -79,6 +80,7 @@ bench-postgres: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(BIN)/python -m assign_cli.readme README.md
+	$(BIN)/python -m assign_cli.readme benchmarks/README.md
 
 mutation: $(VENV)/.mutation
 	$(BIN)/python tests/mutation/run.py

@@ -13,13 +13,15 @@ from click.testing import CliRunner, Result
 
 from assign_bench.claims import claims
 from assign_bench.results import loads
-from assign_cli.readme import BENCHMARK, PARTS, decision_table, events_table, policy_table, readme, rewrite
+from assign_cli.measured import MEASURED, QUICK, results_folder
+from assign_cli.readme import PARTS, decision_table, events_table, policy_table, readme, rewrite
 from assign_core import CATALOGUE, RULES, Policy
 from assign_core.rules import MODIFIERS
 
 Write = Callable[..., Path]
 
 ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "benchmarks" / "results"
 END = "<!-- end generated -->"
 
 
@@ -77,9 +79,8 @@ def test_the_events_table_has_a_row_for_each_event() -> None:
 @pytest.fixture
 def results(tmp_path: Path) -> Path:
     """The kept results, beside the document that a test writes."""
-    path = tmp_path / BENCHMARK
-    path.parent.mkdir(parents=True)
-    return Path(shutil.copy(ROOT / BENCHMARK, path))
+    shutil.copytree(RESULTS, tmp_path / "benchmarks" / "results")
+    return tmp_path / "benchmarks" / "results" / QUICK
 
 
 def test_a_measured_figure_that_changes_is_a_drift(write: Write, results: Path) -> None:
@@ -180,12 +181,32 @@ def test_a_document_that_cannot_be_read_is_refused(tmp_path: Path, write: Write)
     assert call(write("README.md", b"\xff")).exit_code == 2
 
 
-def test_the_projects_own_readme_has_not_drifted() -> None:
-    document = (ROOT / "README.md").read_bytes().decode()
-    assert {part: document.count(begin(part)) for part in PARTS} == dict.fromkeys(PARTS, 1)
-    assert rewrite(document, ROOT)[1] == [], "run make docs"
+@pytest.mark.parametrize("name", ["README.md", "benchmarks/README.md"])
+def test_the_projects_own_documents_have_not_drifted(name: str) -> None:
+    document = (ROOT / name).read_bytes().decode()
+    assert rewrite(document, (ROOT / name).parent)[1] == [], "run make docs"
+
+
+def test_every_part_stands_in_one_of_the_projects_documents() -> None:
+    documents = "".join((ROOT / name).read_text() for name in ("README.md", "benchmarks/README.md"))
+    assert {part: documents.count(begin(part)) for part in PARTS} == dict.fromkeys(PARTS, 1)
+
+
+def test_the_results_are_found_beside_a_document_or_in_benchmarks(results: Path, tmp_path: Path) -> None:
+    assert results_folder(tmp_path) == results_folder(tmp_path / "benchmarks") == results.parent
+
+
+@pytest.mark.parametrize("part", MEASURED)
+def test_a_measured_part_whose_results_are_not_there_names_the_file_and_the_remedy(
+    write: Write, part: str, tmp_path: Path
+) -> None:
+    result = call(write("README.md", f"{begin(part)}\n{END}\n"))
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert ".json' cannot be read" in result.stderr
+    assert "; run make " in result.stderr
+    assert not (tmp_path / "benchmarks").exists()
 
 
 def test_the_kept_results_claim_what_their_figures_say() -> None:
-    found = loads((ROOT / BENCHMARK).read_text())
+    found = loads((RESULTS / QUICK).read_text())
     assert found.claims == claims(found.summaries), "run make bench-quick"

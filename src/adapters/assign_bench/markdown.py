@@ -5,11 +5,12 @@ Every figure comes from the results, and a figure that missed its target says so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from typing import Final
 
 from assign_bench.claims import NO_VERSIONS, OURS, PROMISED, Claim
+from assign_bench.policies import BASELINE
 from assign_bench.results import Results
 from assign_bench.summary import Summary
 
@@ -41,14 +42,74 @@ _ALL_HEAD: Final = (
 )
 
 
+_Missed = set[tuple[str, str, str]]
+"""Service, policy and figure."""
+
+
+def _missed(claims: Iterable[Claim]) -> _Missed:
+    return {(each.workload, each.policy, each.figure) for each in claims if not each.met}
+
+
+def _marker(each: Summary, missed: _Missed) -> Callable[..., str]:
+    """Says of figures of one row whether their target was missed."""
+
+    def mark(*figures: str) -> str:
+        return _MISSED if any((each.workload, each.policy, figure) in missed for figure in figures) else ""
+
+    return mark
+
+
+_BRIEF_HEAD: Final = (
+    "service",
+    "capacity versions",
+    "job's planner calls saved",
+    "guests seated, against baseline",
+    "evenings with a booking lost",
+    "delay p95 of the same bookings (baseline's)",
+    "inline p95",
+    "e-mails twice (baseline's)",
+)
+
+
+def in_brief(found: Results) -> str:
+    """What the engine saved on each service, with what it missed marked."""
+    missed = _missed(found.claims)
+    base = {each.workload: each for each in found.summaries if each.policy == BASELINE}
+    ours = [each for each in found.summaries if each.policy in (OURS, NO_VERSIONS)]
+    met = sum(each.met for each in found.claims)
+    return "\n\n".join(
+        (
+            _head(found),
+            table(_BRIEF_HEAD, (_of_brief(each, base[each.workload], missed) for each in ours)),
+            f"{met} of {len(found.claims)} targets are met.",
+        )
+    )
+
+
+def _of_brief(each: Summary, base: Summary, missed: _Missed) -> tuple[str, ...]:
+    mark = _marker(each, missed)
+    fewer = each.figures["fewer_guests"].value
+    twice = each.figures["emails_duplicate"].value, base.figures["emails_duplicate"].value
+    return (
+        f"`{each.workload}`",
+        "kept" if each.policy == OURS else "none",
+        _percent(each, "job_calls_saved") + mark("job_calls_saved"),
+        f"{_signed(-fewer)}, fewer on {each.seeds_with_loss['fewer_guests']} of {each.seeds}{mark('fewer_guests')}",
+        f"{each.seeds_with_loss['lost_at_cutoff']} of {each.seeds}{mark('lost_at_cutoff')}",
+        f"{_against(each, 'paired_delay_p95', 'paired_baseline_delay_p95')} s{mark('paired_delay_p95')}",
+        f"{each.worst['inline_p95']:.2f} s{mark('inline_p95')}",
+        f"{twice[0]:.1f} ({twice[1]:.1f}){mark('emails_duplicate')}",
+    )
+
+
 def as_markdown(found: Results) -> str:
-    """The whole block."""
-    missed = {(each.workload, each.policy, each.figure) for each in found.claims if not each.met}
+    """Everything: what the engine saved, what it missed and what was measured beside that, and everybody's figures."""
+    missed = _missed(found.claims)
     ours = [each for each in found.summaries if each.policy in (OURS, NO_VERSIONS)]
     return "\n\n".join(
         (
             _head(found),
-            _table(_OURS_HEAD, (_of_ours(each, missed) for each in ours)),
+            table(_OURS_HEAD, (_of_ours(each, missed) for each in ours)),
             _LEGEND,
             _what_was_missed(found.claims),
             *(_details(found, workload) for workload in found.workloads),
@@ -74,13 +135,9 @@ _LEGEND: Final = (
     "*Inline p95*: a guest's wait for an answer, in seconds, on the worst evening."
 )
 
-_Missed = set[tuple[str, str, str]]
-
 
 def _of_ours(each: Summary, missed: _Missed) -> tuple[str, ...]:
-    def mark(*figures: str) -> str:
-        return _MISSED if any((each.workload, each.policy, figure) in missed for figure in figures) else ""
-
+    mark = _marker(each, missed)
     fewer = each.figures["fewer_guests"].value
     return (
         f"`{each.workload}`",
@@ -100,7 +157,7 @@ def _of_ours(each: Summary, missed: _Missed) -> tuple[str, ...]:
 
 def _details(found: Results, workload: str) -> str:
     rows = ((f"`{each.policy}`", *_of_any(each)) for each in found.of(workload))
-    return _folded(f"<code>{escape(workload)}</code>: {escape(found.workloads[workload])}", _table(_ALL_HEAD, rows))
+    return _folded(f"<code>{escape(workload)}</code>: {escape(found.workloads[workload])}", table(_ALL_HEAD, rows))
 
 
 def _of_any(each: Summary) -> tuple[str, ...]:
@@ -167,6 +224,7 @@ def _signed(value: float) -> str:
     return f"{value:+.1f}" if round(value, 1) else "0.0"
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; what would end a cell in one is escaped."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)

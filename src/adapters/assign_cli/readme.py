@@ -23,12 +23,11 @@ from typing import Final
 
 import click
 
-from assign_bench.markdown import as_markdown
-from assign_bench.results import loads
 from assign_cli.__main__ import COMMANDS
 from assign_cli.app import Command
 from assign_cli.errors import BadInput
 from assign_cli.inputs import STANDARD_INPUT, read_bytes
+from assign_cli.measured import MEASURED
 from assign_cli.reference import BLOB_HEAD, COMMANDS_HEAD, blob_rows, command_rows
 from assign_core import CATALOGUE, RULES, Policy, Strategy
 from assign_core.rules import MODIFIERS
@@ -61,29 +60,13 @@ def events_table() -> str:
     )
 
 
-BENCHMARK: Final = Path("benchmarks", "results", "quick.json")
-"""The results of ``make bench-quick``, from the document's folder."""
-
-
-def benchmark(folder: Path) -> str:
-    """What the benchmark found, as it is kept in the document's folder.
-
-    Raises:
-        ValueError: it is not there, or cannot be read.
-    """
-    try:
-        return as_markdown(loads((folder / BENCHMARK).read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the results {str(BENCHMARK)!r} cannot be read: {error}; run make bench-quick") from None
-
-
 PARTS: Final[Mapping[str, Callable[[Path], str]]] = {
     "decision-table": lambda _: decision_table(),
     "policy-table": lambda _: policy_table(),
     "events-table": lambda _: events_table(),
     "blob": lambda _: _table(BLOB_HEAD, blob_rows()),
     "commands": lambda _: _table(COMMANDS_HEAD, command_rows(COMMANDS)),
-    "benchmark": benchmark,
+    **MEASURED,
 }
 """Each part, given the folder that the document is in."""
 
