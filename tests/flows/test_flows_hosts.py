@@ -14,8 +14,20 @@ from tests.flows import test_flows_asyncio as on_a_loop
 from tests.flows import test_flows_threads as in_threads
 from tests.flows.conftest import Breakdown, World
 
-from assign_core import EventName, LastResult, Policy, ReasonCode, Verdict
-from assign_core.effects import Effect
+from assign_core import (
+    AsyncAutoAssign,
+    AutoAssign,
+    EventName,
+    InvalidValue,
+    LastResult,
+    Policy,
+    ReasonCode,
+    Verdict,
+)
+from assign_core.drive import walk
+from assign_core.effects import CloseAttempt, Effect
+from assign_core.errors import DeadlineExceeded
+from assign_core.flows import inline_attempt
 from assign_core.performing import PortCalls
 from assign_core.ports import Acquired, Busy, Lease, NoHold, Record, Recorded
 from assign_memory import Cue
@@ -142,6 +154,30 @@ def test_a_booking_reopened_while_an_attempt_leaves_it_alone_is_not_acted_on(kin
     outcome = world.job()
     assert (outcome.verdict, outcome.attempted) == (Verdict.NOT_ACTIONABLE, False)
     assert world.status() == "pending"
+
+
+def test_a_grace_that_ends_while_the_attempt_closes_ends_the_attempt() -> None:
+    """Closing once more would take what time there is not; the lease expires by itself."""
+    world = World()
+    world.book()
+    world.fill()
+    steps = walk(inline_attempt("b", policy=world.policy, trigger="creation", on_deadline="cancel"), world.runtime, 5.0)
+    step = next(steps)
+    while not isinstance(step.effect, CloseAttempt):
+        step = steps.send(world.perform(step.effect, step.left))
+    ended = DeadlineExceeded(step.effect)
+    with pytest.raises(DeadlineExceeded) as caught:
+        steps.throw(ended)
+    assert caught.value is ended
+    assert world.db.row("b").lease is not None
+
+
+@pytest.mark.parametrize("engine", [AutoAssign, AsyncAutoAssign])
+def test_a_mode_that_nobody_can_mean_is_refused_by_name(engine: Callable[..., object]) -> None:
+    world = World()
+    ports = dict.fromkeys(("store", "planner", "mailer", "telemetry"), object())
+    with pytest.raises(InvalidValue, match="on_deadline is 'later'; pass 'cancel' or 'hand_over'"):
+        engine(**ports, runtime=world.runtime, on_deadline="later")
 
 
 def test_an_effect_that_no_port_performs_is_refused_by_name() -> None:
