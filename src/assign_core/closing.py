@@ -25,7 +25,7 @@ from assign_core.reasons import reason_of
 
 async def close(notes: Notes, now: datetime, result: LastResult | None, decision: Decision | None = None) -> Outcome:
     """Record, give the lease back, and tell the host what is true now and what comes next."""
-    known = notes.known if result is None else record(notes.known, result, revision=notes.booking.revision)
+    known = notes.known if result is None else record(notes.known, result, revision=notes.booking.revision, now=now)
     if decision is None:
         decision = _what_next(notes, now, result)
     stored = notes.lost if result is None else result
@@ -100,7 +100,8 @@ def _what_next(notes: Notes, now: datetime, result: LastResult | None) -> Decisi
         return decide(booking, notes.known, policy=notes.policy, now=now)
     # What the search saw is the newest that is known; a change since then will show at the next look.
     booking = replace(booking, capacity_version=result.capacity_version)
-    return decide(booking, record(notes.known, result, revision=booking.revision), policy=notes.policy, now=now)
+    known = record(notes.known, result, revision=booking.revision, now=now)
+    return decide(booking, known, policy=notes.policy, now=now)
 
 
 def _retry_at(notes: Notes, decision: Decision, now: datetime) -> datetime | None:

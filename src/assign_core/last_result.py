@@ -183,23 +183,28 @@ CLOCK_SKEW: Final = timedelta(seconds=30)
 
 
 def record(
-    stored: LastResult | Unreadable | None, result: LastResult, *, revision: int, skew: timedelta = CLOCK_SKEW
+    stored: LastResult | Unreadable | None,
+    result: LastResult,
+    *,
+    revision: int,
+    now: datetime,
+    skew: timedelta = CLOCK_SKEW,
 ) -> LastResult:
-    """What a store keeps when an attempt's ``result`` arrives at a row of this ``revision``.
+    """What a store keeps when an attempt's ``result`` arrives, ``now``, at a row of this ``revision``.
 
     It is merged with what is stored, except where that cannot be true; one false value must not hide every later
     attempt, and so make attempts free:
 
     - What nobody can read, or is about a revision that the row has not reached, gives way.
-    - What lies more than ``skew`` in the result's future was written by a wrong clock. It keeps what it counts, but not
-      the last word.
+    - What lies more than ``skew`` in the future was written by a wrong clock. It keeps what it counts, but not the last
+      word. (In the future of *now*: a result may itself arrive late, after one that is newer.)
     - A success is over once a *later* attempt has failed: that one was made because the row no longer showed it.
     """
     if not isinstance(stored, LastResult) or stored.revision > revision:
         return result
     if stored.revision != result.revision:
         return merge(stored, result)
-    if stored.recorded_at - result.recorded_at > skew:
+    if stored.recorded_at > result.recorded_at and stored.recorded_at - now > skew:
         stored = replace(stored, recorded_at=_just_before(result.recorded_at))
     if stored.success and not result.success and stored.attempt < result.attempt:
         stored = replace(stored, success=False, recorded_at=min(stored.recorded_at, _just_before(result.recorded_at)))

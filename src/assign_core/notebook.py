@@ -100,7 +100,7 @@ class Notes:
                 attempt=next_number(found.last, found.booking, lease.lost_first or lease.source) + lease.lost_before,
                 revision=found.booking.revision,
             )
-            self.known = record(found.last, self.lost, revision=found.booking.revision)
+            self.known = record(found.last, self.lost, revision=found.booking.revision, now=now)
 
     def result(
         self,

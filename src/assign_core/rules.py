@@ -36,7 +36,7 @@ from assign_core.case import (
     within_budget,
 )
 from assign_core.evidence import DATED, USABLE, Evidence, version_grown, version_holds
-from assign_core.last_result import Strategy
+from assign_core.last_result import Source, Strategy
 from assign_core.reasons import FailureClass, ReasonCode
 
 
@@ -171,7 +171,7 @@ def _ambiguous(case: Case) -> Decision | None:
     # The first job may follow an inline attempt at once; a job that follows a job keeps the delay.
     not_before = backoff(case, last) if case.attempts_used else None
     budget = min(policy.ambiguous_budget, policy.max_attempts)
-    if case.attempts_used and case.reason_code is ReasonCode.TIMEOUT:
+    if case.attempts_used and last.source is Source.JOB and case.reason_code is ReasonCode.TIMEOUT:
         # A search that used up a job's deadline was of the long kind that finds nothing, or the planner hangs. Another
         # at once meets the same; fewer, further apart, cost less and outlast a hang that three in a row do not.
         not_before = later(last.recorded_at, policy.freshness)

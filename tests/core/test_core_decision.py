@@ -281,6 +281,17 @@ def test_evidence_that_does_not_count_says_nothing(
 # Waiting.
 
 
+@pytest.mark.parametrize(("source", "budget", "wait"), [(Source.JOB, 2, 300), (Source.INLINE, 3, 5)])
+def test_only_a_jobs_own_timeout_is_put_off_until_stale(source: Source, budget: int, wait: float) -> None:
+    """An inline search had two seconds; that it did not end within them says nothing of the next."""
+    last = LastResult(
+        source=source, recorded_at=NOON, success=False, reason_code=ReasonCode.TIMEOUT, attempt=1, revision=0
+    )
+    found = decide(Booking(id="b"), last, policy=replace(DEFAULTS, jitter=0.0), now=NOON)
+    assert found.not_before is not None
+    assert (found.max_attempts, (found.not_before - NOON).total_seconds()) == (budget, wait)
+
+
 @settings(max_examples=120, deadline=None)
 @given(fresh_failures(), st.floats(0, 1))
 def test_looking_again_early_changes_nothing(case: tuple[Booking, LastResult, datetime], part: float) -> None:

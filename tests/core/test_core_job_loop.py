@@ -97,7 +97,7 @@ def follow(
                 capacity_version=booking.capacity_version,
                 retry_after=None if failure.hint is None else now + failure.hint,
             )
-            story.last = record(story.last, found, revision=booking.revision)
+            story.last = record(story.last, found, revision=booking.revision, now=now)
         elif decision.not_before is not None:
             now = decision.not_before
             if decision.parked and pending and booking.capacity_version is not None:

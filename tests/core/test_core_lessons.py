@@ -81,7 +81,12 @@ def test_lesson_05_the_flag_is_seen_true() -> None:
     assert "email_on_record" in found.rules
     # And stays so, whatever is recorded after it.
     failed = replace(FAILED, recorded_at=NOON + timedelta(hours=1), source=Source.JOB, attempt=1)
-    for later in (merge(sent, failed), record(sent, failed, revision=0), record(failed, sent, revision=0)):
+    now = failed.recorded_at
+    for later in (
+        merge(sent, failed),
+        record(sent, failed, revision=0, now=now),
+        record(failed, sent, revision=0, now=now),
+    ):
         assert decide(CONFIRMED, later, policy=DEFAULTS, now=NOON + timedelta(days=1)).suppress_email
 
 

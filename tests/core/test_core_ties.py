@@ -31,4 +31,4 @@ def test_of_two_e_mails_the_one_about_this_revision_is_remembered(revision: int,
 
 def test_what_a_wrong_clock_wrote_is_put_right_before_what_a_true_one_found() -> None:
     ahead = replace(FAILED, recorded_at=NOON + timedelta(hours=3), success=True)
-    assert record(ahead, FAILED, revision=0).recorded_at == NOON - datetime.resolution
+    assert record(ahead, FAILED, revision=0, now=NOON).recorded_at == NOON - datetime.resolution

@@ -55,10 +55,7 @@ DEFECTS: Final = {
     "confirms whatever the status": ('row["status"] not in OPEN or not ours', "not ours"),
     "confirms after the lease has expired": (" and number(lease.expires_at) > now", ""),
     "seats two bookings at one table": ("return ReasonCode.OVERLAP if clash else None", "return None"),
-    "overwrites instead of merging": (
-        'record(self._db.last(row), entry.result, revision=row["revision"])',
-        "entry.result",
-    ),
+    "overwrites instead of merging": ("self._recorded(row, entry.result)", "entry.result"),
     "forgets that an attempt died": (
         "Acquired(booking=booking, last=last, lost=left)",
         "Acquired(booking=booking, last=last)",

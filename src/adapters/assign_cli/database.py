@@ -81,7 +81,8 @@ def groups_option(command: _F) -> _F:
         multiple=True,
         default=(HOST,),
         show_default=True,
-        help="Repeatable. host: beside a bookings table that you have. reference: a complete small schema, with what host makes.",
+        help="Repeatable. host: beside a bookings table that you have. reference: a complete small schema, "
+        "with what host makes.",
     )(command)
 
 

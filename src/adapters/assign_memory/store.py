@@ -77,8 +77,11 @@ class MemoryStore:
             row.status = BookingStatus.CONFIRMED.value
             row.idempotency_key, row.confirmed_by = confirmation.key, confirmation.attempt_id
             row.lease = row.retry_at = row.parked_at_version = None
-            self._db.keep(row, record(self._db.last(row), confirmation.result, revision=row.revision))
+            self._db.keep(row, self._recorded(row, confirmation.result))
             return self._confirmed(row, confirmation)
+
+    def _recorded(self, row: Row, result: LastResult) -> LastResult:
+        return record(self._db.last(row), result, revision=row.revision, now=self._db.clock.now())
 
     def _is_replay(self, row: Row, confirmation: Confirmation) -> bool:
         """The same confirm again, and what it did is still so."""
@@ -127,7 +130,7 @@ class MemoryStore:
             if row is None:
                 return Recorded(status="", last=None)
             if entry.result is not None:
-                self._db.keep(row, record(self._db.last(row), entry.result, revision=row.revision))
+                self._db.keep(row, self._recorded(row, entry.result))
             ours = row.lease is not None and row.lease.attempt_id == entry.attempt_id
             if ours:
                 self._give_back(row, entry)

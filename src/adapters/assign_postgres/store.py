@@ -110,7 +110,8 @@ class Statements:
         expected = self._recall(connection, confirmation.booking_id, confirmation.attempt_id, timeout)
         looked_again = False
         for _ in range(_TRIES):
-            merged = record(loads(expected), confirmation.result, revision=confirmation.revision)
+            now = self._clock.now()
+            merged = record(loads(expected), confirmation.result, revision=confirmation.revision, now=now)
             try:
                 row = self._one(
                     connection,
@@ -166,7 +167,8 @@ class Statements:
         for _ in range(_TRIES):
             result = None
             if entry.result is not None and row_revision is not None:
-                result = _json(dumps(record(loads(expected), entry.result, revision=row_revision)))
+                now = self._clock.now()
+                result = _json(dumps(record(loads(expected), entry.result, revision=row_revision, now=now)))
             staff = entry.email is not None and entry.email.kind is EmailKind.STAFF_NOTICE
             guest = [
                 mail for mail in (entry.email, entry.guest_email) if mail and mail.kind is not EmailKind.STAFF_NOTICE

@@ -233,7 +233,7 @@ class SqliteStore:
             confirmation.attempt_id,
             row["id"],
         )
-        self._db.keep(row["id"], record(self._db.last(row), confirmation.result, revision=row["revision"]))
+        self._db.keep(row["id"], self._recorded(row, confirmation.result))
 
     def _confirmed(self, confirmation: Confirmation) -> Confirmed:
         row = self._db.row(confirmation.booking_id)
@@ -244,13 +244,16 @@ class SqliteStore:
             email=None if confirmation.email is None else self._db.queue(confirmation.email),
         )
 
+    def _recorded(self, row: sqlite3.Row, result: LastResult) -> LastResult:
+        return record(self._db.last(row), result, revision=row["revision"], now=self._db.clock.now())
+
     def record(self, entry: Record, *, timeout: float) -> Recorded:
         with self._db.transaction(timeout):
             row = self._db.row(entry.booking_id)
             if row is None:
                 return Recorded(status="", last=None)
             if entry.result is not None:
-                self._db.keep(row["id"], record(self._db.last(row), entry.result, revision=row["revision"]))
+                self._db.keep(row["id"], self._recorded(row, entry.result))
             lease = lease_of(row)
             ours = lease is not None and lease.attempt_id == entry.attempt_id
             if lease is not None and ours:
