@@ -47,6 +47,9 @@ _CHANGED: Final = Classification(ReasonCode.BOOKING_CHANGED, FailureClass.AMBIGU
 _TIMEOUT: Final = Classification(ReasonCode.TIMEOUT, FailureClass.AMBIGUOUS)
 _ABORTED: Final = Classification(ReasonCode.ABORTED, FailureClass.AMBIGUOUS)
 
+LONGEST_SLEEP: Final = 86_400.0
+"""Seconds; a start may lie farther off than an operating system sleeps at once."""
+
 OnDeadline = Literal["cancel", "hand_over"]
 """What becomes of an inline search that the deadline interrupts."""
 
@@ -75,8 +78,8 @@ async def run_job(booking_id: str, *, policy: Policy, trigger: str) -> Outcome:
         looks = 1
         while (left := (outcome.wait_until - await Now()).total_seconds()) > 0:
             if not outcome.parked or outcome.capacity_version is None:
-                await Sleep(left)
-                break
+                await Sleep(min(left, LONGEST_SLEEP))
+                continue
             await Sleep(min(left, policy.delay_after(looks).total_seconds()))
             looks += 1
             try:
@@ -199,7 +202,7 @@ async def _quote(
     asked = notes.searching_since = await Now()
     notes.stage = "quote"
     searched_before, notes.searched = notes.searched, True
-    notes.may_hold = True  # until the answer says otherwise: a lost answer may have left a hold behind
+    held_before, notes.may_hold = notes.may_hold, True  # a lost answer may have left a hold behind
     error: str | None = None
     outlives = notes.hand_over and not notes.handed_over
     try:
@@ -211,7 +214,7 @@ async def _quote(
     except DeadlineExceeded as late:
         if not late.begun:
             # The store alone has used up the time. A planner that was not called is no evidence, and costs no budget.
-            notes.searched, notes.may_hold, notes.searching_since = searched_before, False, None
+            notes.searched, notes.may_hold, notes.searching_since = searched_before, held_before, None
         raise
     except Exception as failure:  # noqa: BLE001 - whatever a planner raises, the attempt has a result
         error = reason_of(failure)
@@ -228,7 +231,8 @@ async def _quote(
         notes.held = True
         notes.plan = answer.plan
     else:
-        notes.may_hold = error is not None
+        # A refused plan whose release failed is held still, whatever the second search says.
+        notes.may_hold = held_before or error is not None
         code = answer.reason_code
         found = classify_reason(answer.reason) if code is None else Classification(code, CLASS_OF[code])
     notes.said += notes.narrator.quoted(

@@ -10,6 +10,7 @@ from tests.flows.conftest import EVENING, NO_TABLES, NOON, OVERRUN, Breakdown, W
 
 from assign_core import Action, BookingNotFound, EventName, InvalidValue, Policy, ReasonCode, Verdict
 from assign_core.booking import EmailState
+from assign_core.flows import LONGEST_SLEEP
 from assign_core.last_result import Source, Strategy
 from assign_core.ports import Hold, Lease, NoHold, QuoteRequest
 from assign_floor import Floor, Table
@@ -412,14 +413,27 @@ def test_without_a_version_the_last_search_waits_for_the_last_chance_and_the_sta
 
 
 @pytest.mark.usefixtures("unversioned")
-def test_a_whole_job_without_a_version_sleeps_to_the_last_chance(kind: Kind) -> None:
+@pytest.mark.parametrize("days", [0, 30, 3650])
+def test_a_whole_job_without_a_version_sleeps_to_the_last_chance(kind: Kind, days: int) -> None:
+    """However far off that is: no operating system is asked for more than a day."""
     world = World(kind)
-    world.fill()
-    world.book()
-    assert world.run_job().verdict is Verdict.GAVE_UP
+    start_at = EVENING + timedelta(days=days)
+    world.fill(start_at)
+    world.book(start_at=start_at)
+    slept: list[float] = []
+    advance = world.runtime.advance
+
+    def noted(seconds: float) -> None:
+        slept.append(seconds)
+        advance(seconds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.runtime, "advance", noted)
+        assert world.run_job().verdict is Verdict.GAVE_UP
     assert world.planner_calls == 2
     looks = [event.at for event in world.named(EventName.STARTED)]
-    assert looks == [NOON, EVENING - Policy().cutoff - Policy().dispatch_margin]
+    assert looks == [NOON, start_at - Policy().cutoff - Policy().dispatch_margin]
+    assert max(slept) <= LONGEST_SLEEP
 
 
 def test_a_start_that_has_passed_is_given_up_without_a_search(kind: Kind) -> None:

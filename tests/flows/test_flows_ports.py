@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
-from tests.flows.conftest import NOON, Breakdown, WatchedStore, World
+from tests.flows.conftest import NO_TABLES, NOON, Breakdown, WatchedStore, World
 from tests.flows.laws import LawfulEngine
 
 from assign_core import Event, EventName, Policy, ReasonCode, Verdict
@@ -160,6 +160,27 @@ def test_a_release_that_fails_leaves_the_result_and_the_hold_expires(kind: str) 
     assert [event.context["stage"] for event in world.named(EventName.ATTEMPT_ERROR)].count("release") >= 1
     world.advance(121)
     world.db.sweep()
+    assert not world.db.holds
+
+
+@pytest.mark.parametrize("slow", [False, True], ids=["finds nothing more", "has no time for another search"])
+def test_a_refused_plan_whose_release_failed_is_released_again_in_the_end(kind: str, slow: bool) -> None:
+    """P3: the second search, whatever becomes of it, says nothing of the first one's hold."""
+    script = [Cue(), Cue(answer=NO_TABLES)]
+    world = World("async" if kind == "async" else "blocking", script=script, objection=lambda *_: "locked to zone")
+    world.book()
+    release = world.floor_planner.release
+
+    def fails_once(booking_id: str, attempt_id: str, *, timeout: float) -> None:
+        del timeout
+        world.floor_planner.release = release  # type: ignore[method-assign]  # works from now on
+        if slow:
+            world.advance(world.policy.inline_deadline.total_seconds())
+        raise Breakdown(f"{booking_id}: release of {attempt_id} is out of order")
+
+    world.floor_planner.release = fails_once  # type: ignore[method-assign]  # a port that misbehaves
+    world.inline()
+    assert world.planner_calls == (1 if slow else 2)
     assert not world.db.holds
 
 
