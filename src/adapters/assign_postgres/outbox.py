@@ -4,8 +4,8 @@ A confirm has queued the e-mail in its own transaction. Whoever hands it over cl
 each in one short transaction, so that no lock is held while the mail system takes its time. The booking's row is locked
 before the ledger's, as everywhere.
 
-An e-mail that could not be handed over waits for longer each time before a relay tries it again. So does an unknown one
-that a relay may not send again, because what it said is no longer so.
+An e-mail that could not be handed over waits for longer each time before a relay tries it again. An unknown one that a
+relay may not send again, because what it said is no longer so, waits as long as the longest.
 
 The steps are written once, against :class:`sqlalchemy.Connection`, in :class:`Ledger`. :class:`PostgresOutbox` gives
 them a connection from an engine, :class:`AsyncPostgresOutbox` the same through ``AsyncConnection.run_sync``.
@@ -41,6 +41,8 @@ PATIENCE: Final = 5.0
 _SHORTEST_WAIT: Final = 5
 _LONGEST_WAIT: Final = 600
 """Seconds after which an e-mail is tried again; doubled each time, up to the longest."""
+_DOUBLINGS: Final = 20
+"""More than the longest wait needs, and few enough for the number to exist, however often it was tried."""
 
 _KEY: Final = "booking_id = :booking AND kind = :kind AND revision = :revision"
 _BOOKING: Final = """
@@ -53,20 +55,20 @@ _SENDING: Final = f"""
 UPDATE {{schema}}.auto_assign_emails
 SET state = 'claimed', sending_until = CAST(:until AS timestamptz), not_before = NULL, handed_over = handed_over + 1
 WHERE {_KEY}"""
+# What was sent stays sent: a sender that has overrun its lease comes after another, and knows less.
 _SETTLE: Final = f"""
 UPDATE {{schema}}.auto_assign_emails
 SET state = :state, sending_until = NULL, last_error = :error,
     settled_at = CASE WHEN :state <> 'claimed' THEN CAST(:now AS timestamptz) END,
     not_before = CASE WHEN CAST(:backs_off AS boolean) THEN
         CAST(:now AS timestamptz)
-            + interval '1 second' * least({_SHORTEST_WAIT} * 2 ^ (handed_over - 1), {_LONGEST_WAIT})
+            + interval '1 second' * least({_SHORTEST_WAIT} * 2 ^ least(handed_over - 1, {_DOUBLINGS}), {_LONGEST_WAIT})
     END
-WHERE {_KEY}"""
-# It is looked at again when it has waited for twice as long, so that there is no end of it, and hardly a cost.
+WHERE {_KEY} AND state <> 'sent'"""
+# Not for longer, because nobody tells the ledger when a booking becomes again what its e-mail says.
 _PUT_OFF: Final = f"""
 UPDATE {{schema}}.auto_assign_emails
-SET not_before = CAST(:now AS timestamptz)
-    + greatest(CAST(:now AS timestamptz) - queued_at, interval '{_LONGEST_WAIT} seconds')
+SET not_before = CAST(:now AS timestamptz) + interval '{_LONGEST_WAIT} seconds'
 WHERE {_KEY}"""
 _WITHDRAW: Final = f"DELETE FROM {{schema}}.auto_assign_emails WHERE {_KEY}"
 # Those that nobody has tried come first: one that fails again and again must not keep the others waiting.
@@ -115,8 +117,7 @@ class Ledger:
         self, connection: Connection, email: Email, state: EmailState, error: str | None, left: float
     ) -> EmailState:
         backs_off = state is EmailState.CLAIMED
-        unit(connection, self._clock, left, lambda: self._settle(connection, email, state, error, backs_off))
-        return state
+        return unit(connection, self._clock, left, lambda: self._settle(connection, email, state, error, backs_off))
 
     def waiting(self, connection: Connection, deduplicates: bool, limit: int, left: float) -> Sequence[Email]:
         values = {"deduplicates": deduplicates, "limit": limit, "now": self._clock.now()}
@@ -164,21 +165,25 @@ class Ledger:
 
     def _settle(
         self, connection: Connection, email: Email, state: EmailState, error: str | None, backs_off: bool
-    ) -> None:
+    ) -> EmailState:
         booking = self._locked(connection, email)
-        self._note(connection, email, state, error, backs_off)
+        if not self._note(connection, email, state, error, backs_off):
+            row = connection.execute(self._row, _key(email)).one_or_none()
+            return state if row is None else EmailState(row.state)
         if state is EmailState.SENT and booking is not None and email.kind is not EmailKind.STAFF_NOTICE:
             self._flag(connection, email, booking)
+        return state
 
     def _locked(self, connection: Connection, email: Email) -> Row[Any] | None:
         return connection.execute(self._booking, {"booking": email.booking_id}).one_or_none()
 
     def _note(
         self, connection: Connection, email: Email, state: EmailState, error: str | None, backs_off: bool
-    ) -> None:
+    ) -> bool:
+        """False: it was sent already, or is not in the ledger any more."""
         said = None if error is None else storable(error)[:500]
         values = {"state": state.value, "now": self._clock.now(), "error": said, "backs_off": backs_off}
-        connection.execute(self._settled, {**_key(email), **values})
+        return connection.execute(self._settled, {**_key(email), **values}).rowcount > 0
 
     def _flag(self, connection: Connection, email: Email, booking: Row[Any]) -> None:
         last = loads(booking.blob)
@@ -231,7 +236,8 @@ class PostgresOutbox:
         )
 
     def settle(self, email: Email, state: EmailState, error: str | None = None) -> EmailState:
-        """What became of it. Sets the booking's e-mail flag once it is sent, in the same transaction."""
+        """What became of it, which another sender may have found out before: what was sent stays sent. Sets the
+        booking's e-mail flag once it is, in the same transaction."""
         return self._connections.run(
             PATIENCE, lambda connection, left: self._ledger.settle(connection, email, state, error, left)
         )
