@@ -37,7 +37,7 @@ class Recorded:
         self.entered = threading.Event()
         self.goes_on = threading.Event()
         self.goes_on.set()
-        self.failures: list[Exception | None] = []
+        self.failures: list[BaseException | None] = []
 
     def emit(self, events: Sequence[Event], *, stored: bool) -> None:
         self.entered.set()
@@ -172,8 +172,99 @@ def test_closing_ends_in_its_time_hides_no_error_and_tells_what_is_lost(
     telemetry.emit([started(1), started(2)], stored=False)
     with caplog.at_level(logging.WARNING, LOGGER):
         within(lambda: telemetry.close(0.05))
+    assert telemetry.dropped == 3
+    assert "3 events are lost" in caplog.text
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_what_was_in_hand_at_the_end_is_lost_until_it_arrives_and_only_once(slow: Recorded, arrives: bool) -> None:
+    others = threads()
+    telemetry = BackgroundTelemetry(slow, CLOCK)
+    telemetry.emit([started(1), started(2)], stored=False)
+    assert slow.entered.wait(LIMIT)
+    (thread,) = threads() - others
+    telemetry.close(0.05)
     assert telemetry.dropped == 2
-    assert "2 events are lost" in caplog.text
+    slow.failures = [None] if arrives else [OSError("away"), OSError("away")]
+    slow.goes_on.set()
+    thread.join(LIMIT)
+    assert telemetry.dropped == (0 if arrives else 2)
+
+
+def test_a_loss_that_is_being_told_at_the_end_is_still_one(caplog: pytest.LogCaptureFixture) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    class HangsWhenTold(Recorded):
+        def emit(self, events: Sequence[Event], *, stored: bool) -> None:
+            if events[0].name is EventName.TELEMETRY_DROPPED:
+                hangs.set()
+                assert goes_on.wait(LIMIT)
+            super().emit(events, stored=stored)
+
+    recorded = HangsWhenTold()
+    recorded.failures = [OSError("away")]
+    telemetry = BackgroundTelemetry(recorded, CLOCK)
+    telemetry.emit([started(1), started(2)], stored=False)
+    assert telemetry.flush(LIMIT)
+    telemetry.emit([started(3)], stored=False)
+    assert hangs.wait(LIMIT)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        telemetry.close(0.05)
+    assert telemetry.dropped == 3
+    assert "3 events are lost" in caplog.text
+    goes_on.set()
+
+
+def threads() -> set[threading.Thread]:
+    return set(threading.enumerate())
+
+
+def no_thread_to_spare(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_machine_without_a_thread_to_spare_delays_events_until_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    telemetry = BackgroundTelemetry(recorded, CLOCK)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", no_thread_to_spare)
+        telemetry.emit([started(1)], stored=False)
+    telemetry.emit([started(2)], stored=False)
+    assert telemetry.flush(LIMIT)
+    telemetry.close()
+    assert (recorded.seen, telemetry.dropped) == (["1", "2"], 0)
+
+
+def test_closing_looks_for_a_thread_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = Recorded()
+    telemetry = BackgroundTelemetry(recorded, CLOCK)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", no_thread_to_spare)
+        telemetry.emit([started(1)], stored=False)
+    telemetry.close()
+    assert (recorded.seen, telemetry.dropped) == (["1"], 0)
+
+
+def test_closing_without_a_thread_tells_what_is_lost_and_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    telemetry = BackgroundTelemetry(Recorded(), CLOCK)
+    with monkeypatch.context() as meanwhile, caplog.at_level(logging.WARNING, LOGGER):
+        meanwhile.setattr(threading.Thread, "start", no_thread_to_spare)
+        telemetry.emit([started(1)], stored=False)
+        telemetry.close()
+    assert telemetry.dropped == 1
+    assert "1 events are lost: can't start new thread" in caplog.text
+
+
+def test_a_telemetry_that_wants_to_exit_ends_nothing_but_its_call() -> None:
+    recorded = Recorded()
+    recorded.failures = [SystemExit(3)]
+    with BackgroundTelemetry(recorded, CLOCK) as telemetry:
+        telemetry.emit([started(1)], stored=False)
+        assert telemetry.flush(LIMIT)
+        telemetry.emit([started(2)], stored=False)
+    assert (recorded.seen, recorded.told) == ([EventName.TELEMETRY_DROPPED, "2"], [1])
 
 
 def test_the_hosts_own_error_comes_through() -> None:

@@ -42,7 +42,7 @@ _REFUSED: Final = ("22", "23", "54")
 """Classes of SQLSTATE that blame the row: bad data, a constraint, a limit."""
 
 
-def _is_refused(error: Exception) -> bool:
+def _is_refused(error: BaseException) -> bool:
     """Whether the event is to blame, so that trying it again is in vain."""
     if isinstance(error, DatabaseFailure):
         return (error.sqlstate or "").startswith(_REFUSED)
@@ -81,7 +81,11 @@ class PostgresTelemetry:
     def _begin(self) -> None:
         """With nothing waiting, nobody holding a lock, and no thread: at first, and again in a forked process."""
         self._waiting: deque[Event] = deque()
+        self._in_hand: list[Event] = []
+        self._telling = 0
+        """Losses that the last event in hand tells of; 0: none does."""
         self._dropped = 0
+        self._ended = False
         self._last_error = ""
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -103,15 +107,28 @@ class PostgresTelemetry:
                 self._waiting.popleft()
                 self._dropped += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="assign-core telemetry", daemon=True)
-                self._thread.start()
+                self._start()
         self._wake.set()
+
+    def _start(self) -> None:
+        """The thread. A machine that has none to spare may have one for the next event."""
+        thread = threading.Thread(target=self._run, name="assign-core telemetry", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._last_error = str(error)
+        else:
+            self._thread = thread
 
     @property
     def dropped(self) -> int:
-        """Events lost and not told yet."""
+        """Events lost and not told yet. Once it is closed, that is also what is still being written."""
         with self._lock:
-            return self._dropped
+            return self._lost()
+
+    def _lost(self) -> int:
+        in_hand = len(self._in_hand) - bool(self._telling)
+        return self._dropped + (in_hand if self._ended else 0)
 
     def flush(self) -> None:
         """Write what is waiting, now.
@@ -119,29 +136,40 @@ class PostgresTelemetry:
         Raises:
             DatabaseFailure: the database did not take it; it keeps waiting.
         """
-        self._flush(_PATIENCE)
-
-    def _flush(self, timeout: float) -> None:
         with self._writing:
-            while batch := self._batch():
-                self._write(batch, timeout)
+            self._write_all(_PATIENCE)
 
-    def _write(self, batch: list[Event], timeout: float) -> None:
-        """All at once; if one is refused, each alone."""
-        size = len(batch)
-        while batch:
+    def _write_all(self, timeout: float) -> None:
+        while self._take():
+            self._write(timeout)
+
+    def _write(self, timeout: float) -> None:
+        """What is in hand: all at once; if one is refused, each alone."""
+        size = len(self._in_hand)
+        while self._in_hand:
             try:
-                self._insert_all(batch[:size], timeout)
-            except Exception as error:
+                self._insert_all(self._in_hand[:size], timeout)
+            except BaseException as error:
                 self._last_error = str(error)[:500]
                 if not _is_refused(error):
-                    self._put_back(batch)
+                    self._put_back()
                     raise
                 if size == 1:
-                    self._drop(batch.pop(0))
+                    self._done(1, refused=True)
                 size = 1
             else:
-                del batch[:size]
+                self._done(size)
+
+    def _done(self, size: int, *, refused: bool = False) -> None:
+        """So many are out of hand. The last may tell of losses: written or refused, it is not told again for ever."""
+        with self._lock:
+            del self._in_hand[:size]
+            telling = self._telling and not self._in_hand
+            if refused and not telling:
+                self._dropped += 1
+            if telling:
+                self._dropped -= self._telling
+                self._telling = 0
 
     def _insert_all(self, events: Sequence[Event], timeout: float) -> None:
         rows = {"events": event_rows(events)}
@@ -150,12 +178,6 @@ class PostgresTelemetry:
             return unit(connection, self._clock, left, lambda: connection.execute(self._insert, rows))
 
         self._with(timeout, insert)
-
-    def _drop(self, refused: Event) -> None:
-        """Count it; but not the event that tells of drops, which would be told again for ever."""
-        if refused.name is not EventName.TELEMETRY_DROPPED:
-            with self._lock:
-                self._dropped += 1
 
     def close(self, timeout: float = _PATIENCE) -> None:
         """Write what is waiting, and end the thread. It does not fail: what cannot be written is lost, counted in
@@ -171,14 +193,19 @@ class PostgresTelemetry:
         if thread is not None:
             thread.join(timeout)
         try:
-            if thread is None or not thread.is_alive():
-                self._flush(until - time.monotonic())
+            left = max(0.0, until - time.monotonic())
+            if (thread is None or not thread.is_alive()) and self._writing.acquire(timeout=left):
+                try:
+                    self._write_all(until - time.monotonic())
+                finally:
+                    self._writing.release()
         except Exception as error:  # noqa: BLE001 - whoever closes it may be on the way out with an error of his own
             self._last_error = str(error)[:500]
         with self._lock:
             self._dropped += len(self._waiting)
             self._waiting.clear()
-            lost = self._dropped
+            self._ended = True
+            lost = self._lost()
         if lost:
             _LOG.warning("%d events are lost: %s", lost, self._last_error or "the database did not take them in time")
 
@@ -188,32 +215,28 @@ class PostgresTelemetry:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _batch(self) -> list[Event]:
+    def _take(self) -> bool:
+        """The oldest in hand, and what tells of losses, which stay counted until it is written. False: there is
+        nothing to write."""
         with self._lock:
-            batch = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            told: list[Event] = []
             if self._dropped:
-                told = event(
-                    EventName.TELEMETRY_DROPPED,
-                    self._clock.now(),
-                    None,
-                    None,
-                    dropped=self._dropped,
-                    error=self._last_error or "the buffer was full",
-                )
-                batch.append(told)
-                self._dropped = 0
-            return batch
+                said = self._last_error or "the buffer was full"
+                at = self._clock.now()
+                told = [event(EventName.TELEMETRY_DROPPED, at, None, None, dropped=self._dropped, error=said)]
+            self._telling = self._dropped
+            self._in_hand = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))] + told
+            return bool(self._in_hand)
 
-    def _put_back(self, batch: list[Event]) -> None:
+    def _put_back(self) -> None:
+        """What is in hand, as far as there is room and somebody will take it again."""
         with self._lock:
-            for each in reversed(batch):
-                count = each.context.get("dropped") if each.name is EventName.TELEMETRY_DROPPED else None
-                if isinstance(count, int):
-                    self._dropped += count
-                elif len(self._waiting) < self._capacity:
-                    self._waiting.appendleft(each)
-                else:
-                    self._dropped += 1
+            events = self._in_hand[:-1] if self._telling else self._in_hand
+            room = 0 if self._ended else max(0, self._capacity - len(self._waiting))
+            kept = events[len(events) - min(room, len(events)) :]
+            self._dropped += len(events) - len(kept)
+            self._waiting.extendleft(reversed(kept))
+            self._in_hand, self._telling = [], 0
 
     def _run(self) -> None:
         while not self._closing.is_set():
@@ -222,7 +245,7 @@ class PostgresTelemetry:
             self._wake.clear()
             try:
                 self.flush()
-            except Exception:  # noqa: BLE001 - put back and counted; the next round tries again
+            except BaseException:  # noqa: BLE001 - put back and counted; the next round tries again
                 self._wake.set()
 
 

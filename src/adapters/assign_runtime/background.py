@@ -60,7 +60,9 @@ class BackgroundTelemetry:
         self._waiting: deque[_Batch] = deque()
         self._size = 0
         self._busy = False
+        self._in_hand = 0
         self._dropped = 0
+        self._ended = False
         self._last_error = ""
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
@@ -76,10 +78,20 @@ class BackgroundTelemetry:
             self._size += len(events)
             while self._size > self._capacity:
                 self._drop_oldest()
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="assign-core telemetry", daemon=True)
-                self._thread.start()
+            self._start()
             self._changed.notify_all()
+
+    def _start(self) -> None:
+        """The thread, unless there is one. A machine that has none to spare may have one for the next event."""
+        if self._thread is not None:
+            return
+        thread = threading.Thread(target=self._run, name="assign-core telemetry", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._last_error = str(error)
+        else:
+            self._thread = thread
 
     def _drop_oldest(self) -> None:
         """The oldest event; the rest of its batch stays."""
@@ -91,9 +103,12 @@ class BackgroundTelemetry:
 
     @property
     def dropped(self) -> int:
-        """Events lost and not told yet."""
+        """Events lost and not told yet. Once it is closed, that is also what the thread still has in hand."""
         with self._changed:
-            return self._dropped
+            return self._lost()
+
+    def _lost(self) -> int:
+        return self._dropped + (self._in_hand if self._ended else 0)
 
     def flush(self, timeout: float) -> bool:
         """Wait until everything is handed on. ``False``: it was not, within so many seconds."""
@@ -110,6 +125,8 @@ class BackgroundTelemetry:
         until = time.monotonic() + timeout
         with self._changed:
             self._closed = True
+            if self._waiting:
+                self._start()
             self._changed.notify_all()
             thread = self._thread
         if thread is not None and thread is not threading.current_thread():
@@ -118,7 +135,8 @@ class BackgroundTelemetry:
             self._dropped += self._size
             self._waiting.clear()
             self._size = 0
-            lost = self._dropped
+            self._ended = True
+            lost = self._lost()
         if lost:
             _LOG.warning("%d events are lost: %s", lost, self._last_error or "telemetry did not take them in time")
 
@@ -131,7 +149,11 @@ class BackgroundTelemetry:
     def _run(self) -> None:
         while (batch := self._next()) is not None:
             self._tell()
-            self._handed_on(batch)
+            taken = self._handed_on(batch)
+            with self._changed:
+                self._in_hand = 0
+                if not taken:
+                    self._dropped += len(batch.events)
         self._tell()
 
     def _next(self) -> _Batch | None:
@@ -144,31 +166,30 @@ class BackgroundTelemetry:
                 return None
             self._busy = True
             batch = self._waiting.popleft()
-            self._size -= len(batch.events)
+            self._in_hand = len(batch.events)
+            self._size -= self._in_hand
             return batch
 
     def _handed_on(self, batch: _Batch) -> bool:
         try:
             self._telemetry.emit(batch.events, stored=batch.stored)
-        except Exception as error:  # noqa: BLE001 - whatever it is: it is telemetry's, and counted
+        except BaseException as error:  # noqa: BLE001 - whatever it is: it is telemetry's, and must not end the thread
             with self._changed:
                 self._last_error = f"{type(error).__name__}: {error}"[:500]
-                self._dropped += len(batch.events)
             return False
         return True
 
     def _tell(self) -> None:
-        """Of what was dropped, if anything was."""
+        """Of what was dropped, if anything was. It stays counted until it is told."""
         with self._changed:
             untold, error = self._dropped, self._last_error
-            self._dropped = 0
         if not untold:
             return
         said = error or "the buffer was full"
         told = event(EventName.TELEMETRY_DROPPED, self._clock.now(), None, None, dropped=untold, error=said)
-        if not self._handed_on(_Batch((told,), stored=False)):
+        if self._handed_on(_Batch((told,), stored=False)):
             with self._changed:
-                self._dropped += untold - 1  # the event that would have told is not news itself
+                self._dropped -= untold
 
 
 _LIVING: Final[WeakSet[BackgroundTelemetry]] = WeakSet()
