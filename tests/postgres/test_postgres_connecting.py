@@ -26,7 +26,7 @@ from assign_postgres import (
     PostgresStore,
     engine_options,
 )
-from assign_postgres.connections import FromEngine
+from assign_postgres.connections import FromEngine, InAsyncTransaction
 from assign_runtime import ThreadRuntime
 
 FOR_EVER: Final = 3600.0
@@ -148,6 +148,14 @@ def test_when_connecting_has_taken_all_the_time_nothing_is_done(engine: Engine) 
         PostgresPlanner(engine, CLOCK).release("b", "a", timeout=0)
 
 
+def test_a_connection_that_comes_too_late_is_told_as_one_and_not_used(engine: Engine) -> None:
+    used: list[float] = []
+    told = failure(lambda: FromEngine(engine).run(1e-9, lambda _, left: used.append(left)))
+    assert isinstance(told, DatabaseTimeout)
+    assert "could not connect within" in str(told)
+    assert used == []
+
+
 def test_a_call_waits_for_its_turn_on_the_hosts_connection_no_longer_than_its_time(house: House) -> None:
     with house.engine.connect() as blocker, house.engine.connect() as connection:
         with blocker.begin(), connection.begin():
@@ -162,6 +170,57 @@ def test_a_call_waits_for_its_turn_on_the_hosts_connection_no_longer_than_its_ti
                 blocker.rollback()
                 first.join(LIMIT)
         assert isinstance(told, DatabaseTimeout)
+
+
+def test_ports_of_both_kinds_can_use_a_connection_one_after_the_other(house: House, dsn: str) -> None:
+    """What one kind leaves on the connection means nothing to the other."""
+    assert house.status() == "pending"
+
+    async def in_turn() -> None:
+        engine = create_async_engine(
+            "postgresql+psycopg://", async_creator=partial(psycopg.AsyncConnection.connect, dsn), pool_size=1
+        )
+        for _ in range(2):
+            async with engine.connect() as connection:
+                assert await AsyncPostgresStore(connection, CLOCK).read("b", timeout=T) is not None
+            async with engine.connect() as connection:
+                found = await connection.run_sync(lambda lent: PostgresStore(lent, CLOCK).read("b", timeout=T))
+                assert found is not None
+        await engine.dispose()
+
+    asyncio.run(in_turn())
+
+
+def test_a_statement_that_cannot_be_cancelled_is_waited_for(
+    house: House, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host hears of its cancellation, and finds the connection idle."""
+    asked = asyncio.Event()
+
+    async def fails(_: psycopg.AsyncConnection, **__: object) -> None:
+        asked.set()
+        raise psycopg.errors.CancellationTimeout("cancellation timeout expired")
+
+    async def cancelled() -> None:
+        engine = create_async_engine(
+            "postgresql+psycopg://", async_creator=partial(psycopg.AsyncConnection.connect, dsn)
+        )
+        lock = text("SELECT id FROM bookings WHERE id = 'b' FOR UPDATE")
+        async with engine.begin() as connection:
+            port = InAsyncTransaction(connection)
+            with house.engine.connect() as blocker, blocker.begin():
+                blocker.execute(lock)
+                task = asyncio.create_task(port.run(T, lambda lent, _: lent.execute(lock).all()))
+                await asyncio.to_thread(until_waiting, house)
+                task.cancel()
+                await asyncio.wait_for(asked.wait(), LIMIT)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await port.run(T, lambda lent, _: lent.execute(lock).scalar_one()) == "b"
+        await engine.dispose()
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "cancel_safe", fails)
+    asyncio.run(cancelled())
 
 
 # In words.

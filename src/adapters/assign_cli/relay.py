@@ -152,7 +152,7 @@ def _rounds(
         try:
             states = mailer.relay(limit=limit, timeout=timeout, go_on=lambda: not ending.is_set())
             unknown = list(outbox.unknown(limit=_SHOWN))
-        except (DatabaseFailure, BadInput) as error:  # the latter: it cannot be reached any more
+        except (DatabaseFailure, TimeoutError, BadInput) as error:  # the last: it cannot be reached any more
             if every is None:
                 raise
             click.echo(f"assign-core: {printable(str(error))}; trying again", err=True)

@@ -76,10 +76,12 @@ class Outbox:
             return state
 
     def waiting(self, *, deduplicates: bool) -> list[Email]:
-        """What a relay has to look at."""
+        """What a relay has to look at. Those that nobody has tried come first: one that ends every round must not keep
+        the others waiting."""
         with self._db.lock:
             states = {EmailState.CLAIMED, EmailState.UNKNOWN} if deduplicates else {EmailState.CLAIMED}
-            return [row.email for row in self._db.ledger.values() if row.state in states]
+            rows = [row for row in self._db.ledger.values() if row.state in states]
+            return [row.email for row in sorted(rows, key=lambda row: row.handed_over)]
 
     def _row(self, email: Email) -> LedgerRow:
         try:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from math import ceil
 from threading import TIMEOUT_MAX, Lock
 from typing import Any, Final, Protocol, TypedDict, TypeVar
@@ -45,6 +45,8 @@ _RESTORED: Final = text(
     "SELECT set_config('lock_timeout', :lock, true), set_config('statement_timeout', :statement, true)"
 )
 _LOCK: Final = "assign-core: one call at a time, whichever port makes it"
+_ASYNC_LOCK: Final = "assign-core: one call at a time, whichever asynchronous port makes it"
+"""Of a lock of another kind: a host may use both kinds of port on a connection, one after the other."""
 _SECONDS_TO_CANCEL: Final = 5.0
 _AUTOCOMMIT: Final = "the connection is in autocommit, so there is no transaction to take part in; pass an engine"
 
@@ -145,7 +147,7 @@ class FromEngine:
         with connecting(timeout):
             connection = self._engine.connect()
         with translated(), connection:
-            return call(connection, until - time.monotonic())
+            return call(connection, _left(until, timeout))
 
 
 class FromAsyncEngine:
@@ -167,7 +169,7 @@ class FromAsyncEngine:
         with translated():
             async with AsyncExitStack() as leaving:
                 connection = leaving.push_async_exit(await self._connected(timeout))
-                return await connection.run_sync(call, until - time.monotonic())
+                return await connection.run_sync(call, _left(until, timeout))
 
     async def _connected(self, timeout: float) -> AsyncConnection:
         if timeout <= 0:
@@ -237,7 +239,7 @@ class InAsyncTransaction:
             raise InvalidValue("the connection is not open yet; await it, or use it in `async with`")
         _refuse_autocommit(opened)
         self._connection = connection
-        self._lock: asyncio.Lock = opened.info.setdefault(_LOCK, asyncio.Lock())
+        self._lock: asyncio.Lock = opened.info.setdefault(_ASYNC_LOCK, asyncio.Lock())
 
     async def run(self, timeout: float, call: Callable[[Connection, float], T]) -> T:
         until = time.monotonic() + timeout
@@ -257,9 +259,10 @@ class InAsyncTransaction:
             self._lock.release()
 
     async def _ended(self, running: asyncio.Task[T]) -> None:
-        driver = (await self._connection.get_raw_connection()).driver_connection
-        if isinstance(driver, AsyncDriver) and not running.done():
-            await driver.cancel_safe(timeout=_SECONDS_TO_CANCEL)
+        with suppress(Exception):  # what cannot be cancelled ends at its own time limit, and is waited for
+            driver = (await self._connection.get_raw_connection()).driver_connection
+            if isinstance(driver, AsyncDriver) and not running.done():
+                await driver.cancel_safe(timeout=_SECONDS_TO_CANCEL)
         await asyncio.wait([running])
         if not running.cancelled():
             running.exception()  # looked at: the cancellation is what the caller hears of
@@ -275,6 +278,18 @@ def async_connections(place: AsyncEngine | AsyncConnection, *, autocommit: bool 
     if isinstance(place, AsyncEngine):
         return FromAsyncEngine(place, autocommit=autocommit)
     return InAsyncTransaction(place)
+
+
+def _left(until: float, timeout: float) -> float:
+    """Of the time for a call, once there is a connection.
+
+    Raises:
+        DatabaseTimeout: nothing.
+    """
+    left = until - time.monotonic()
+    if left <= 0:
+        raise not_in_time(timeout)
+    return left
 
 
 def _called(connection: Connection, call: Callable[[Connection, float], T], left: float) -> T:

@@ -14,7 +14,7 @@ from assign_core.booking import EmailState
 from assign_core.errors import InvalidValue
 from assign_core.outbox import AsyncTransport, EmailNotSent, EmailRefused, MailSystemAway, Transport
 from assign_core.ports import Email
-from assign_postgres.errors import ConnectionLost
+from assign_postgres.errors import ConnectionLost, DatabaseTimeout
 from assign_postgres.outbox import AsyncPostgresOutbox, PostgresOutbox
 
 _NO_TRANSPORT: Final = "this mailer has no transport; give it one to relay"
@@ -53,7 +53,8 @@ class PostgresMailer:
     ) -> dict[str, EmailState]:
         """Deliver whatever is waiting: what requests and crashes left, and what was unknown if the transport
         deduplicates. Several relays at once share the work: what one has begun the others leave alone. A mail system
-        that is away ends the round, and an e-mail that it did not take waits for longer than the last time.
+        that is away ends the round, and an e-mail that it did not take waits for longer than the last time. What fails
+        before an e-mail is in hand ends the round, too, for of that one nothing is unknown.
 
         Args:
             limit: of e-mails in one call.
@@ -72,9 +73,19 @@ class PostgresMailer:
             if not go_on():
                 break
             try:
-                states[email.key] = hand_over(self._outbox, self._transport, email, timeout)
+                state = self._outbox.begin(email, deduplicates=self._transport.deduplicates, timeout=timeout)
             except LookupError:
                 continue  # another relay has withdrawn it meanwhile
+            except DatabaseTimeout as error:
+                if error.sqlstate is None:
+                    raise  # there is no connection, nor will there be for the next
+                states[email.key] = EmailState.CLAIMED  # somebody has its booking locked; it waits
+                continue
+            if state is not None:
+                states[email.key] = state
+                continue
+            try:
+                states[email.key] = _send(self._outbox, self._transport, email, timeout)
             except MailSystemAway:
                 states[email.key] = EmailState.CLAIMED
                 break
@@ -92,8 +103,11 @@ def hand_over(outbox: PostgresOutbox, transport: Transport, email: Email, timeou
     again. So is :class:`~assign_core.outbox.MailSystemAway`; the e-mail waits then.
     """
     state = outbox.begin(email, deduplicates=transport.deduplicates, timeout=timeout)
-    if state is not None:
-        return state
+    return _send(outbox, transport, email, timeout) if state is None else state
+
+
+def _send(outbox: PostgresOutbox, transport: Transport, email: Email, timeout: float) -> EmailState:
+    """The second step and the third, of an e-mail that is ours to send."""
     try:
         transport.send(email, idempotency_key=email.key, timeout=timeout)
     except EmailRefused as refusal:
@@ -134,9 +148,19 @@ class AsyncPostgresMailer:
         states: dict[str, EmailState] = {}
         for email in waiting:
             try:
-                states[email.key] = await async_hand_over(self._outbox, self._transport, email, timeout)
+                state = await self._outbox.begin(email, deduplicates=self._transport.deduplicates, timeout=timeout)
             except LookupError:
                 continue  # another relay has withdrawn it meanwhile
+            except DatabaseTimeout as error:
+                if error.sqlstate is None:
+                    raise  # there is no connection, nor will there be for the next
+                states[email.key] = EmailState.CLAIMED  # somebody has its booking locked; it waits
+                continue
+            if state is not None:
+                states[email.key] = state
+                continue
+            try:
+                states[email.key] = await _async_send(self._outbox, self._transport, email, timeout)
             except MailSystemAway:
                 states[email.key] = EmailState.CLAIMED
                 break
@@ -152,8 +176,13 @@ async def async_hand_over(
 ) -> EmailState:
     """:func:`hand_over`, asynchronous. A cancelled hand-over is unknown, too."""
     state = await outbox.begin(email, deduplicates=transport.deduplicates, timeout=timeout)
-    if state is not None:
-        return state
+    return await _async_send(outbox, transport, email, timeout) if state is None else state
+
+
+async def _async_send(
+    outbox: AsyncPostgresOutbox, transport: AsyncTransport, email: Email, timeout: float
+) -> EmailState:
+    """:func:`_send`, asynchronous."""
     try:
         await transport.send(email, idempotency_key=email.key, timeout=timeout)
     except EmailRefused as refusal:

@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from assign_core.events import Event, EventName, event
 from assign_core.ports import Clock
 from assign_postgres.connections import InAsyncTransaction, InTransaction, unit
-from assign_postgres.errors import DatabaseFailure, failure
+from assign_postgres.errors import DatabaseFailure, translated
 from assign_postgres.names import Names
 from assign_postgres.rows import event_rows, statement
 from assign_postgres.telemetry import INSERT
@@ -48,33 +47,36 @@ class _Book:
             self._error = error
 
     def write(self, connection: Connection, events: Sequence[Event], left: float) -> None:
-        """All at once; if that fails, each alone, so that one that is to blame is lost alone."""
-        self._tell(connection, left)
+        """All at once; if that fails, each alone, so that one that is to blame is lost alone. It does not fail."""
+        until = self._clock.monotonic() + left
+        self._tell(connection, until)
         refused = 0
-        if not self._written(connection, events, left):
-            refused = 1 if len(events) == 1 else sum(not self._written(connection, [each], left) for each in events)
+        if not self._written(connection, events, until):
+            refused = 1 if len(events) == 1 else sum(not self._written(connection, [each], until) for each in events)
         with self._lock:
             self._dropped += refused
         if refused < len(events):
-            self._tell(connection, left)
+            self._tell(connection, until)
 
-    def _tell(self, connection: Connection, left: float) -> None:
+    def _tell(self, connection: Connection, until: float) -> None:
         """Of what was lost, if anything was."""
         with self._lock:
             untold, error = self._dropped, self._error
         if not untold:
             return
         told = event(EventName.TELEMETRY_DROPPED, self._clock.now(), None, None, dropped=untold, error=error)
-        if self._written(connection, [told], left):
+        if self._written(connection, [told], until):
             with self._lock:
                 self._dropped -= untold
 
-    def _written(self, connection: Connection, events: Sequence[Event], left: float) -> bool:
+    def _written(self, connection: Connection, events: Sequence[Event], until: float) -> bool:
         rows = {"events": event_rows(events)}
         try:
-            unit(connection, self._clock, left, lambda: connection.execute(self._insert, rows))
-        except DBAPIError as error:
-            self.lost(0, str(failure(error)))
+            with translated():
+                left = until - self._clock.monotonic()
+                unit(connection, self._clock, left, lambda: connection.execute(self._insert, rows))
+        except (DatabaseFailure, TimeoutError) as error:
+            self.lost(0, str(error))
             return False
         return True
 
