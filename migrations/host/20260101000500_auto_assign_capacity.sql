@@ -8,6 +8,10 @@
 -- the same table covers its time, and goes; and so do those whose time is over. Both are found by the end of their time,
 -- so what a number costs does not grow with what happened to the table before.
 
+-- Everybody's temporary tables come last, instead of first: some functions act with their owner's rights, and must find
+-- nothing but our own.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+
 CREATE TABLE IF NOT EXISTS auto_assign_capacity (
     restaurant_id text PRIMARY KEY,
     version bigint NOT NULL DEFAULT 0
@@ -58,6 +62,26 @@ AS $$
         FROM counted CROSS JOIN (SELECT DISTINCT unnest(tables) AS freed) AS each
     )
     SELECT version FROM counted
+$$;
+
+-- Whoever frees what others may be waiting for locks the counters first, and what it deletes after them: with one order
+-- for all, nobody waits for whom he keeps waiting.
+CREATE OR REPLACE FUNCTION auto_assign_lock(restaurants text[])
+RETURNS void
+LANGUAGE plpgsql
+SET search_path FROM CURRENT
+AS $$
+DECLARE
+    restaurant text;
+BEGIN
+    FOR restaurant IN SELECT DISTINCT name FROM unnest(restaurants) AS name ORDER BY name LOOP
+        PERFORM FROM auto_assign_capacity WHERE restaurant_id = restaurant FOR NO KEY UPDATE;
+        IF NOT FOUND THEN
+            INSERT INTO auto_assign_capacity (restaurant_id) VALUES (restaurant) ON CONFLICT DO NOTHING;
+            PERFORM FROM auto_assign_capacity WHERE restaurant_id = restaurant FOR NO KEY UPDATE;
+        END IF;
+    END LOOP;
+END
 $$;
 
 -- The store asks for a booking's version here. NULL: none is kept, and the policy goes by the age of a result alone. A

@@ -9,6 +9,10 @@
 -- none of the host's. A host that has tables of assignments already keeps them in step by a trigger on ours: it runs in
 -- the confirm's transaction, and what it refuses is refused.
 
+-- Everybody's temporary tables come last, instead of first: some functions act with their owner's rights, and must find
+-- nothing but our own.
+SELECT set_config('search_path', quote_ident(current_schema()) || ', pg_temp', true);
+
 CREATE EXTENSION IF NOT EXISTS btree_gist;
 
 CREATE TABLE IF NOT EXISTS table_assignments (
@@ -37,34 +41,89 @@ CREATE INDEX IF NOT EXISTS auto_assign_holds_booking ON table_holds (booking_id)
 CREATE INDEX IF NOT EXISTS auto_assign_holds_expiry ON table_holds (restaurant_id, expires_at);
 
 -- What is given back gets a number. Restaurants in order, so that two statements that free tables of several never wait
--- for each other.
+-- for each other. Who deletes or moves a row needs no rights on the numbers, so this is done with the owner's; hence
+-- nobody may put these functions on a table of his own.
 CREATE OR REPLACE FUNCTION free_former_assignments()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 BEGIN
     PERFORM auto_assign_free(restaurant_id, tables, during)
     FROM (
         SELECT restaurant_id, during, array_agg(table_id) AS tables
-        FROM former GROUP BY restaurant_id, during ORDER BY restaurant_id
+        FROM former
+        GROUP BY restaurant_id, during ORDER BY restaurant_id
     ) AS each;
     RETURN NULL;
 END
 $$;
 
+REVOKE EXECUTE ON FUNCTION free_former_assignments() FROM PUBLIC;
+
 CREATE OR REPLACE TRIGGER table_assignments_deleted
     AFTER DELETE ON table_assignments REFERENCING OLD TABLE AS former
     FOR EACH STATEMENT EXECUTE FUNCTION free_former_assignments();
 
+-- What a change keeps or lengthens gives nothing back.
+CREATE OR REPLACE FUNCTION free_moved_assignments()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    PERFORM auto_assign_free(restaurant_id, tables, during)
+    FROM (
+        SELECT restaurant_id, during, array_agg(table_id) AS tables
+        FROM former
+        WHERE NOT EXISTS (
+            SELECT FROM latter
+            WHERE latter.booking_id = former.booking_id AND latter.table_id = former.table_id
+              AND latter.restaurant_id = former.restaurant_id AND latter.during @> former.during
+        )
+        GROUP BY restaurant_id, during ORDER BY restaurant_id
+    ) AS each;
+    RETURN NULL;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION free_moved_assignments() FROM PUBLIC;
+
 CREATE OR REPLACE TRIGGER table_assignments_moved
-    AFTER UPDATE ON table_assignments REFERENCING OLD TABLE AS former
-    FOR EACH STATEMENT EXECUTE FUNCTION free_former_assignments();
+    AFTER UPDATE ON table_assignments REFERENCING OLD TABLE AS former NEW TABLE AS latter
+    FOR EACH STATEMENT EXECUTE FUNCTION free_moved_assignments();
+
+-- Before, because afterwards nobody knows what there was.
+CREATE OR REPLACE FUNCTION free_all_assignments()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    PERFORM auto_assign_free(restaurant_id, tables, during)
+    FROM (
+        SELECT restaurant_id, during, array_agg(table_id) AS tables
+        FROM table_assignments
+        GROUP BY restaurant_id, during ORDER BY restaurant_id
+    ) AS each;
+    RETURN NULL;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION free_all_assignments() FROM PUBLIC;
+
+CREATE OR REPLACE TRIGGER table_assignments_truncated
+    BEFORE TRUNCATE ON table_assignments
+    FOR EACH STATEMENT EXECUTE FUNCTION free_all_assignments();
 
 -- A hold that a confirm has consumed frees nothing: the tables are the booking's now.
 CREATE OR REPLACE FUNCTION free_former_holds()
 RETURNS trigger
 LANGUAGE plpgsql
+SECURITY DEFINER
 SET search_path FROM CURRENT
 AS $$
 BEGIN
@@ -83,25 +142,88 @@ BEGIN
 END
 $$;
 
+REVOKE EXECUTE ON FUNCTION free_former_holds() FROM PUBLIC;
+
 CREATE OR REPLACE TRIGGER table_holds_deleted
     AFTER DELETE ON table_holds REFERENCING OLD TABLE AS former
     FOR EACH STATEMENT EXECUTE FUNCTION free_former_holds();
 
+CREATE OR REPLACE FUNCTION free_moved_holds()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    PERFORM auto_assign_free(restaurant_id, tables, during)
+    FROM (
+        SELECT restaurant_id, during, array_agg(table_id) AS tables
+        FROM former
+        WHERE NOT EXISTS (
+            SELECT FROM table_assignments AS assigned
+            WHERE assigned.booking_id = former.booking_id AND assigned.table_id = former.table_id
+              AND assigned.during @> former.during
+        ) AND NOT EXISTS (
+            SELECT FROM latter
+            WHERE latter.booking_id = former.booking_id AND latter.table_id = former.table_id
+              AND latter.restaurant_id = former.restaurant_id AND latter.during @> former.during
+        )
+        GROUP BY restaurant_id, during ORDER BY restaurant_id
+    ) AS each;
+    RETURN NULL;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION free_moved_holds() FROM PUBLIC;
+
 CREATE OR REPLACE TRIGGER table_holds_moved
-    AFTER UPDATE ON table_holds REFERENCING OLD TABLE AS former
-    FOR EACH STATEMENT EXECUTE FUNCTION free_former_holds();
+    AFTER UPDATE ON table_holds REFERENCING OLD TABLE AS former NEW TABLE AS latter
+    FOR EACH STATEMENT EXECUTE FUNCTION free_moved_holds();
+
+CREATE OR REPLACE FUNCTION free_all_holds()
+RETURNS trigger
+LANGUAGE plpgsql
+SECURITY DEFINER
+SET search_path FROM CURRENT
+AS $$
+BEGIN
+    PERFORM auto_assign_free(restaurant_id, tables, during)
+    FROM (
+        SELECT restaurant_id, during, array_agg(table_id) AS tables
+        FROM table_holds AS held
+        WHERE NOT EXISTS (
+            SELECT FROM table_assignments AS assigned
+            WHERE assigned.booking_id = held.booking_id AND assigned.table_id = held.table_id
+              AND assigned.during @> held.during
+        )
+        GROUP BY restaurant_id, during ORDER BY restaurant_id
+    ) AS each;
+    RETURN NULL;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION free_all_holds() FROM PUBLIC;
+
+CREATE OR REPLACE TRIGGER table_holds_truncated
+    BEFORE TRUNCATE ON table_holds
+    FOR EACH STATEMENT EXECUTE FUNCTION free_all_holds();
 
 -- Expired holds are nobody's: whoever needs to know what is free sweeps them first, and their tables count as freed.
 CREATE OR REPLACE FUNCTION sweep_expired_holds(restaurant text, moment timestamptz)
 RETURNS void
-LANGUAGE sql
+LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
-    DELETE FROM table_holds WHERE (hold_id, table_id) IN (
-        SELECT hold_id, table_id FROM table_holds
-        WHERE restaurant_id = restaurant AND expires_at <= moment
-        FOR UPDATE SKIP LOCKED
-    )
+BEGIN
+    IF EXISTS (SELECT FROM table_holds WHERE restaurant_id = restaurant AND expires_at <= moment) THEN
+        PERFORM auto_assign_lock(ARRAY[restaurant]);
+        DELETE FROM table_holds WHERE (hold_id, table_id) IN (
+            SELECT hold_id, table_id FROM table_holds
+            WHERE restaurant_id = restaurant AND expires_at <= moment
+            FOR UPDATE SKIP LOCKED
+        );
+    END IF;
+END
 $$;
 
 -- Giving a hold back, and taking one, each in one statement.
@@ -113,6 +235,9 @@ AS $$
 DECLARE
     released integer;
 BEGIN
+    PERFORM auto_assign_lock(ARRAY(
+        SELECT restaurant_id FROM table_holds WHERE booking_id = booking AND attempt_id = attempt
+    ));
     DELETE FROM table_holds WHERE booking_id = booking AND attempt_id = attempt;
     GET DIAGNOSTICS released = ROW_COUNT;
     RETURN released;
@@ -121,7 +246,7 @@ $$;
 
 -- Sweeps what has expired, puts the booking's new hold in the place of an old one that a dead attempt left, and refuses
 -- what is assigned or held by others with an exclusion violation, whose constraint tells which. It answers false unless
--- the attempt has the booking's lease and the booking is open: a search that came back late takes nothing, neither from
+-- the attempt has the booking's lease still and the booking is open: a search that came back late takes nothing, neither from
 -- its successor nor for a booking that has been confirmed or cancelled meanwhile.
 CREATE OR REPLACE FUNCTION hold_tables(
     hold text, booking text, attempt text, restaurant text, tables text[], held_during tstzrange,
@@ -131,18 +256,23 @@ RETURNS boolean
 LANGUAGE plpgsql
 SET search_path FROM CURRENT
 AS $$
+#variable_conflict use_variable
 DECLARE
     wanted bookings.id%TYPE := booking;
     leased_to text;
     taken text;
 BEGIN
-    -- Locked, so that the lease cannot pass on until this hold can be seen, and replaced, by whoever gets it.
-    SELECT attempt_id INTO leased_to FROM auto_assign_attempts WHERE booking_id = booking FOR SHARE;
-    IF leased_to IS DISTINCT FROM attempt THEN
+    -- The booking's row first, as everywhere; so that it is not deleted meanwhile, and no confirm has to wait.
+    PERFORM FROM bookings AS asked
+    WHERE asked.id = wanted AND asked.status::text IN ('pending', 'pending_allocation')
+    FOR KEY SHARE;
+    IF NOT FOUND THEN
         RETURN false;
     END IF;
-    PERFORM FROM bookings AS asked WHERE asked.id = wanted AND asked.status::text IN ('pending', 'pending_allocation');
-    IF NOT FOUND THEN
+    -- Locked, so that the lease cannot pass on until this hold can be seen, and replaced, by whoever gets it.
+    SELECT attempt_id INTO leased_to FROM auto_assign_attempts
+    WHERE booking_id = booking AND expires_at > moment FOR SHARE;
+    IF leased_to IS DISTINCT FROM attempt THEN
         RETURN false;
     END IF;
     -- An exclusion constraint is checked after the row is in, so two holds at once would each find the other's and wait for
@@ -150,6 +280,10 @@ BEGIN
     PERFORM pg_advisory_xact_lock(lock)
     FROM (SELECT DISTINCT hashtextextended('assign-core table ' || name, 0) AS lock
           FROM unnest(tables) AS name ORDER BY lock) AS queue;
+    PERFORM auto_assign_lock(ARRAY(
+        SELECT restaurant_id FROM table_holds
+        WHERE booking_id = booking OR (restaurant_id = restaurant AND expires_at <= moment)
+    ));
     PERFORM sweep_expired_holds(restaurant, moment);
     DELETE FROM table_holds WHERE booking_id = booking;
     INSERT INTO table_holds (hold_id, table_id, booking_id, attempt_id, restaurant_id, during, expires_at)

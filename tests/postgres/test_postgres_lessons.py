@@ -447,6 +447,7 @@ def test_lesson_08_a_forgotten_hold_ends_on_its_own_clock(house: House) -> None:
     assert isinstance(refused, NoHold)
     assert (refused.reason_code, refused.retry_after) == (ReasonCode.HOLD_CONFLICT, forgotten.expires_at)
     house.runtime.advance(120)
+    house.acquire("a2", "next")
     assert house.hold("a2", "next").plan.tables == ("large",)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 import pytest
-from psycopg import errors
+from psycopg import errors, sql
 
 from assign_core.booking import EmailState
 from assign_core.events import Severity
@@ -281,6 +281,32 @@ def test_a_hold_that_a_confirm_consumed_frees_nothing(house: House) -> None:
     assert house.tables("a") == ["t2", "t4"]
 
 
+@pytest.mark.once
+def test_what_a_change_keeps_or_lengthens_is_no_news(house: House) -> None:
+    house.book("seated")
+    house.seat("seated", "t4")
+    house.book("held")
+    house.hold("held", "t2")
+    before = house.count()
+    for table in ("table_assignments", "table_holds"):
+        same = sql.SQL("UPDATE {} SET table_id = table_id").format(sql.Identifier(table))
+        longer = sql.SQL("UPDATE {} SET during = tstzrange(lower(during), upper(during) + '1 h')")
+        house.connection.execute(same)
+        house.connection.execute(longer.format(sql.Identifier(table)))
+    house.run("UPDATE table_holds SET expires_at = expires_at + interval '1 minute'")
+    assert house.count() == before
+
+
+@pytest.mark.once
+def test_a_hold_that_was_consumed_is_not_freed_by_emptying_the_table(house: House) -> None:
+    house.book("a")
+    house.hold("a", "t2")
+    house.seat("a", "t2")
+    before = house.count()
+    house.run("TRUNCATE table_holds")
+    assert house.count() == before
+
+
 CHANGES: Final[dict[str, LiteralString]] = {
     "a table added": "INSERT INTO restaurant_tables (id, restaurant_id, seats) VALUES ('new', 'r', 8)",
     "restaurant_tables.restaurant_id": "UPDATE restaurant_tables SET restaurant_id = 'r' WHERE id = 'u4'",
@@ -312,11 +338,13 @@ CHANGES: Final[dict[str, LiteralString]] = {
     "a seated booking deleted": "DELETE FROM bookings WHERE id = 'seated'",
     "a booking with a hold deleted": "DELETE FROM bookings WHERE id = 'held'",
     "unassigned": "DELETE FROM table_assignments",
+    "all unassigned": "TRUNCATE table_assignments",
     "table_assignments.booking_id": "UPDATE table_assignments SET booking_id = 'locked'",
     "table_assignments.table_id": "UPDATE table_assignments SET table_id = 't2'",
     "table_assignments.restaurant_id": "UPDATE table_assignments SET table_id = 'u4', restaurant_id = 'other'",
     "table_assignments.during": "UPDATE table_assignments SET during = tstzrange(lower(during), lower(during) + '1 h')",
     "a hold gone": "DELETE FROM table_holds",
+    "all holds gone": "TRUNCATE table_holds",
     "table_holds.booking_id": "UPDATE table_holds SET booking_id = 'locked'",
     "table_holds.table_id": "UPDATE table_holds SET table_id = 't4'",
     "table_holds.restaurant_id": "UPDATE table_holds SET table_id = 'u4', restaurant_id = 'other'",

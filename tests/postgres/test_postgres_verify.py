@@ -115,6 +115,18 @@ DAMAGE = {
             "not the one",
         ),
     ),
+    "an owner's rights for everybody": (
+        "GRANT EXECUTE ON FUNCTION forget_booking() TO PUBLIC",
+        ("function", "forget_booking()", State.WRONG, "not the one"),
+    ),
+    "an owner's rights on whatever is found": (
+        "ALTER FUNCTION forget_booking() SET search_path = public",
+        ("function", "forget_booking()", State.WRONG, "not the one"),
+    ),
+    "nobody's rights": (
+        "ALTER FUNCTION forget_booking() SECURITY INVOKER",
+        ("function", "forget_booking()", State.WRONG, "not the one"),
+    ),
     "a trigger that does not fire": (
         "ALTER TABLE table_assignments DISABLE TRIGGER table_assignments_deleted",
         ("trigger", "table_assignments.table_assignments_deleted", State.WRONG, "disabled"),

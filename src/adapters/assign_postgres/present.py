@@ -2,7 +2,8 @@
 
 Reading needs no right but to connect. ``search_path`` is set to the schema meanwhile, so that definitions come back
 without it, the same whatever the schema is called. A function's body is told by its digest, after the host's names in
-it have been put back to the default ones. PostgreSQL 15 to 18 write definitions alike.
+it have been put back to the default ones; and of one that acts with its owner's rights, what would let others use
+them. PostgreSQL 15 to 18 write definitions alike.
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ WHERE NOT tgisinternal
 UNION ALL
 SELECT 'function', '', proname || '(' || pg_get_function_identity_arguments(oid) || ')',
        'returns ' || pg_get_function_result(oid)
+       || CASE WHEN prosecdef THEN ' as its owner'
+              || CASE WHEN EXISTS (
+                          SELECT FROM unnest(proconfig) AS given WHERE given ~ '^search_path=.*, pg_temp$'
+                      ) THEN '' ELSE ', by any search_path' END
+              || CASE WHEN has_function_privilege('public', oid, 'EXECUTE') THEN ', for everybody' ELSE '' END
+          ELSE '' END
        || ', body ' || prosrc
 FROM pg_proc
 WHERE pronamespace = to_regnamespace(%(schema)s) AND prokind = 'f'

@@ -1,0 +1,171 @@
+"""One order of locks for all: the booking's row, its lease, the restaurants' counters, then holds and assignments.
+
+Each test makes the interleaving in which two orders would be a deadlock. It waits for nothing but for the server to say
+that somebody waits for a lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import Final, LiteralString
+
+import psycopg
+import pytest
+from tests.postgres.test_postgres_schema import DINNER, HOUSE, NOW, House
+
+PATIENCE: Final = 60
+LATER: Final = NOW + timedelta(minutes=5)
+HOLD: Final[LiteralString] = (
+    "SELECT hold_tables('new', %s, 'a', 'r', ARRAY[%s], tstzrange('2026-01-10 19:00Z', '2026-01-10 20:00Z'), %s, %s)"
+)
+Session = Callable[[], "Actor"]
+
+
+class Actor:
+    """A transaction of somebody's, whose statements may have to wait."""
+
+    def __init__(self, connection: psycopg.Connection, watcher: House, pool: ThreadPoolExecutor) -> None:
+        self.connection, self._watcher, self._pool = connection, watcher, pool
+
+    def run(self, statement: LiteralString, *values: object) -> object:
+        cursor = self.connection.execute(statement, values)
+        return cursor.fetchall() if cursor.description else cursor.rowcount
+
+    def start(self, statement: LiteralString, *values: object) -> Future[object]:
+        """In a thread, and committed; returns when it waits for a lock, or has ended."""
+
+        def work() -> object:
+            try:
+                done = self.run(statement, *values)
+                self.connection.commit()
+            except psycopg.Error:
+                self.connection.rollback()
+                raise
+            return done
+
+        future = self._pool.submit(work)
+        pid = self.connection.info.backend_pid
+        while not future.done() and not self._watcher.one(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE pid = %s AND NOT granted)", pid
+        ):
+            pass
+        return future
+
+
+@pytest.fixture
+def house(dsn: str) -> Iterator[House]:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        for statement in HOUSE:
+            connection.execute(statement)
+        made = House(connection)
+        for booking in ("a", "b"):
+            made.book(booking)
+            made.run(
+                "INSERT INTO auto_assign_attempts (booking_id, attempt_id, source, taken_at, expires_at) "
+                "VALUES (%s, 'a', 'job', %s, %s)",
+                booking,
+                NOW,
+                LATER,
+            )
+        yield made
+
+
+@pytest.fixture
+def session(dsn: str, house: House) -> Iterator[Session]:
+    with ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor())
+        yield lambda: Actor(stack.enter_context(psycopg.connect(dsn)), house, pool)
+
+
+def test_a_hold_and_the_end_of_its_booking_do_not_wait_for_each_other(house: House, session: Session) -> None:
+    gate = session()
+    gate.run("SELECT pg_advisory_xact_lock(hashtextextended('assign-core table t2', 0))")
+    holding = session().start(HOLD, "a", "t2", NOW, LATER)
+    deleting = session().start("DELETE FROM bookings WHERE id = 'a'")
+    gate.connection.rollback()
+    assert holding.result(PATIENCE) == [(True,)]
+    assert deleting.result(PATIENCE) == 1
+    assert house.one("SELECT count(*) FROM table_holds") == 0
+
+
+def test_a_hold_does_not_keep_a_confirm_waiting(house: House, session: Session) -> None:
+    """Nor the store, which locks the row as for an update that leaves its key alone."""
+    host = session()
+    host.run("SELECT FROM bookings WHERE id = 'a' FOR NO KEY UPDATE")
+    assert session().start(HOLD, "a", "t2", NOW, LATER).result(PATIENCE) == [(True,)]
+    host.connection.rollback()
+    assert house.one("SELECT count(*) FROM table_holds") == 1
+
+
+FREEING: Final[dict[str, LiteralString]] = {
+    "sweep": "SELECT sweep_expired_holds('r', '2026-01-09 12:00Z')",
+    "release": "SELECT release_holds('b', 'a')",
+    "another hold": (
+        "SELECT hold_tables('other', 'b', 'a', 'r', ARRAY['t4'], "
+        "tstzrange('2026-01-12 19:00Z', '2026-01-12 20:00Z'), '2026-01-09 12:00Z', '2026-01-09 12:05Z')"
+    ),
+}
+
+
+@pytest.mark.parametrize("other", FREEING.values(), ids=FREEING)
+def test_whoever_frees_holds_has_the_counter_before_he_has_the_holds(
+    house: House, session: Session, other: LiteralString
+) -> None:
+    """A host gives a hold back and takes another in one transaction, while somebody frees what it is going to take."""
+    house.book("c")
+    held: LiteralString = (
+        "INSERT INTO table_holds VALUES (%s, %s, %s, 'a', 'r', tstzrange('2026-01-10 19:00Z', '2026-01-10 20:00Z'), %s)"
+    )
+    house.run(held, "old", "t4", "a", LATER)
+    house.run(held, "expired", "t2", "b", NOW)
+    host = session()
+    assert host.run("SELECT release_holds('a', 'a')") == [(1,)]
+    freeing = session().start(other)
+    assert host.run(HOLD, "a", "t2", NOW, LATER) == [(True,)]
+    host.connection.commit()
+    freeing.result(PATIENCE)
+    assert house.run("SELECT hold_id FROM table_holds WHERE table_id = 't2'").fetchall() == [("new",)]
+
+
+def test_bookings_of_several_restaurants_are_cancelled_in_any_order(house: House, session: Session) -> None:
+    """The first has the second restaurant's counter to wait for, the other comes from the opposite end."""
+    house.run("INSERT INTO restaurant_tables (id, restaurant_id, seats) VALUES ('u5', 'other', 4)")
+    for booking, restaurant, table in [
+        ("r1", "r", "t2"),
+        ("r2", "r", "t4"),
+        ("o1", "other", "u4"),
+        ("o2", "other", "u5"),
+    ]:
+        house.run(
+            "INSERT INTO bookings (id, restaurant_id, party_size, start_at, status) "
+            "VALUES (%s, %s, 2, %s, 'confirmed')",
+            *(booking, restaurant, DINNER),
+        )
+        house.run(
+            "INSERT INTO table_assignments SELECT id, %s, restaurant_id, tstzrange(start_at, start_at + '2 hours') "
+            "FROM bookings WHERE id = %s",
+            *(table, booking),
+        )
+    cancel: LiteralString = (
+        "UPDATE bookings SET status = 'cancelled' FROM unnest(%s::text[]) WITH ORDINALITY AS asked(one, place) "
+        "WHERE id = one"
+    )
+    gate = session()
+    gate.run("SELECT FROM auto_assign_capacity WHERE restaurant_id = 'r' FOR UPDATE")
+    working = []
+    for order in (["r1", "o1"], ["o2", "r2"]):
+        actor = session()
+        actor.run("SET LOCAL enable_hashjoin = off")
+        actor.run("SET LOCAL enable_mergejoin = off")
+        working.append(actor.start(cancel, order))
+    gate.connection.rollback()
+    assert [each.result(PATIENCE) for each in working] == [2, 2]
+    assert house.one("SELECT count(*) FROM table_assignments") == 0
+
+
+def test_a_hold_needs_a_lease_that_still_runs(house: House) -> None:
+    assert house.one(HOLD, "a", "t2", LATER, LATER + timedelta(minutes=2)) is False
+    assert house.one(HOLD, "a", "t2", LATER - timedelta(microseconds=1), LATER) is True
