@@ -21,6 +21,18 @@ def test_a_wait_without_a_moment_is_still_a_sentence() -> None:
     assert "Wait, or until seats become free." in explain(booking, None, parked, now=NOON)
 
 
+def test_a_wait_for_the_last_chance_is_for_that_alone() -> None:
+    """Where no version is known freed seats wake nobody, so nobody is promised that they do."""
+    booking = Booking(id="b", start_at=NOON + timedelta(hours=5))
+    last = LastResult(
+        source=Source.JOB, recorded_at=NOON, success=False, reason="No suitable tables available", attempt=1
+    )
+    decision = decide(booking, last, policy=Policy(), now=NOON)
+    assert (decision.parked, decision.rules[0]) == (True, "last_chance")
+    (wait,) = [sentence for sentence in explain(booking, last, decision, now=NOON) if sentence.startswith("Wait")]
+    assert "seats" not in wait
+
+
 @pytest.mark.parametrize(("attempt", "words"), [(1, "its attempt counts"), (2, "its 2 attempts count")])
 def test_attempts_are_told_in_the_right_number(attempt: int, words: str) -> None:
     booking = Booking(id="b", start_at=NOON + timedelta(hours=5))
