@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -63,16 +64,16 @@ def hold_not_released(patch: Patch) -> None:
 
 
 def late_success_is_not_recorded(patch: Patch) -> None:
-    def first_wins(known: Any, new: LastResult, *, revision: int) -> LastResult:
-        del revision
+    def first_wins(known: Any, new: LastResult, *, revision: int, now: datetime) -> LastResult:
+        del revision, now
         return known if isinstance(known, LastResult) else new
 
     patch.setattr(memory_store, "record", first_wins)
 
 
 def timeout_overwrites_a_success(patch: Patch) -> None:
-    def last_wins(known: Any, new: LastResult, *, revision: int) -> LastResult:
-        del known, revision
+    def last_wins(known: Any, new: LastResult, *, revision: int, now: datetime) -> LastResult:
+        del known, revision, now
         return new
 
     patch.setattr(memory_store, "record", last_wins)
