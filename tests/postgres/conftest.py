@@ -173,6 +173,15 @@ def make_engine() -> Iterator[Callable[[str], Engine]]:
 @pytest.fixture
 def engine(dsn: str) -> Iterator[Engine]:
     """An engine on a fresh database with all migrations."""
-    made = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), pool_size=20, max_overflow=180)
+    opened: list[psycopg.Connection] = []
+
+    def connect() -> psycopg.Connection:
+        opened.append(psycopg.connect(dsn))
+        return opened[-1]
+
+    made = create_engine("postgresql+psycopg://", creator=connect, pool_size=20, max_overflow=180)
     yield made
     made.dispose()
+    # What a thread of telemetry's still had then goes back to a pool that nobody looks after.
+    for connection in opened:
+        connection.close()
