@@ -176,8 +176,9 @@ def engine(dsn: str) -> Iterator[Engine]:
     opened: list[psycopg.Connection] = []
 
     def connect() -> psycopg.Connection:
-        opened.append(psycopg.connect(dsn))
-        return opened[-1]
+        connection = psycopg.connect(dsn)
+        opened.append(connection)
+        return connection
 
     made = create_engine("postgresql+psycopg://", creator=connect, pool_size=20, max_overflow=180)
     yield made
