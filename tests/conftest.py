@@ -8,7 +8,10 @@ worth an ``@example`` of its own. ``ASSIGN_CORE_BRIEF=1`` is for runs that watch
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import Phase, settings
 
 settings.register_profile("repeatable", derandomize=True)
@@ -19,3 +22,16 @@ if os.environ.get("ASSIGN_CORE_BRIEF"):
     settings.load_profile("brief")
 else:
     settings.load_profile("searching" if os.environ.get("ASSIGN_CORE_SOAK") else "repeatable")
+
+
+@pytest.fixture(autouse=True)
+def _no_telemetry_is_left_open() -> Iterator[None]:
+    """Its thread would go on in other tests, and with a connection that nobody closes."""
+    before = set(threading.enumerate())
+    yield
+    left = [each for each in threading.enumerate() if each not in before and each.name == "assign-core telemetry"]
+    for each in left:
+        each.join(5.0)  # closed, and about to end
+    assert not any(each.is_alive() for each in left), (
+        "the test leaves a telemetry open: use it as a context manager, or close it"
+    )

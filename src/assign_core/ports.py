@@ -312,7 +312,11 @@ class BookingStore(Protocol):
         ...
 
     def record(self, entry: Record, *, timeout: float) -> Recorded:
-        """Close the attempt: merge its result and give its lease back, if it still has it."""
+        """Close the attempt: merge its result and give its lease back, if it still has it.
+
+        The result of an attempt that has outlived its lease is merged all the same. If it changes what an open row
+        knows, and no other attempt is at it, a job is due at once: what was decided meanwhile was decided without it.
+        """
         ...
 
     def read(self, booking_id: str, *, timeout: float) -> Acquired | None:

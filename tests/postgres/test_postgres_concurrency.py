@@ -35,7 +35,10 @@ from assign_runtime import AsyncioRuntime, ThreadRuntime
 
 BOOKINGS: Final = 80
 ATTEMPTS: Final = 200
-WORKERS: Final = 16
+CONNECTIONS: Final = 40
+"""An event loop's pool: fewer than attempts, as in any host."""
+SEARCHES: Final = 16
+"""Searches at the same moment for one table; a divisor of the bookings."""
 SEEDS: Final = range(1, 6) if os.environ.get("ASSIGN_CORE_SOAK") else (1,)
 PATIENT: Final = Policy(inline_deadline=timedelta(seconds=60), grace=timedelta(seconds=60))
 """The machine may be slow; what is looked for here are races, not deadlines."""
@@ -232,12 +235,14 @@ def test_threads(engine: Engine, dsn: str, make_engine: Callable[[str], Engine],
         for _ in range(2)
     ]
     chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
+    together = threading.Barrier(ATTEMPTS)
 
     def attempt(call: tuple[str, str]) -> Outcome:
         app = chance.choice(apps)
+        together.wait(60)
         return app.inline(call[1]) if call[0] == "inline" else app.job(call[1])
 
-    with relays(partial(make_engine, dsn), post, 2 if relayed else 1), ThreadPoolExecutor(WORKERS) as pool:
+    with relays(partial(make_engine, dsn), post, 2 if relayed else 1), ThreadPoolExecutor(ATTEMPTS) as pool:
         outcomes = list(pool.map(attempt, calls(bookings, seed)))  # raises what any of them raised
     telemetry.close()
     assert telemetry.dropped == 0
@@ -257,7 +262,7 @@ def test_an_event_loop(engine: Engine, dsn: str, make_engine: Callable[[str], En
         pool = create_async_engine(
             "postgresql+psycopg://",
             async_creator=partial(psycopg.AsyncConnection.connect, dsn),
-            pool_size=WORKERS,
+            pool_size=CONNECTIONS,
             max_overflow=0,
         )
         planner = AsyncNotedPlanner(AsyncPostgresPlanner(pool, runtime))
@@ -273,12 +278,10 @@ def test_an_event_loop(engine: Engine, dsn: str, make_engine: Callable[[str], En
             for _ in range(2)
         ]
         chance = random.Random(seed)  # noqa: S311 - repeatable, not secret
-        slots = asyncio.Semaphore(WORKERS)
 
         async def attempt(call: tuple[str, str]) -> Outcome:
             app = chance.choice(apps)
-            async with slots:
-                return await (app.inline(call[1]) if call[0] == "inline" else app.job(call[1]))
+            return await (app.inline(call[1]) if call[0] == "inline" else app.job(call[1]))
 
         try:
             outcomes = await asyncio.gather(*map(attempt, calls(bookings, seed)))
@@ -314,15 +317,15 @@ def test_attempts_that_all_want_the_same_table_make_no_deadlock(engine: Engine, 
         )
         return planner.quote(request, timeout=60)
 
-    together = threading.Barrier(WORKERS)
+    together = threading.Barrier(SEARCHES)
 
     def at_once(number: int) -> Quote:
         together.wait(60)
         return quote(number)
 
-    with ThreadPoolExecutor(WORKERS) as pool:
-        for first in range(0, BOOKINGS, WORKERS):
-            list(pool.map(at_once, range(first, first + WORKERS)))
+    with ThreadPoolExecutor(SEARCHES) as pool:
+        for first in range(0, BOOKINGS, SEARCHES):
+            list(pool.map(at_once, range(first, first + SEARCHES)))
             with engine.begin() as connection:
                 connection.execute(text("DELETE FROM table_holds"))
     after = rows(

@@ -17,6 +17,9 @@ from assign_postgres.embedded import EmbeddedServerError, embedded_cluster, embe
 
 COMMAND = """
 import signal
+# Whoever runs the tests may ignore signals, as nohup and a shell's background do, and a child would inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from assign_postgres.embedded import embedded_server
 with embedded_server() as dsn:
     print(dsn, flush=True)
@@ -69,7 +72,10 @@ def test_it_is_gone_after_a_signal(sent: signal.Signals) -> None:
         dsn = command.stdout.readline().decode().strip()
         with psycopg.connect(dsn):
             command.send_signal(sent)
-        assert command.wait(60) != 0
+        try:
+            assert command.wait(60) != 0
+        finally:
+            command.kill()
     assert_gone(dsn)
 
 

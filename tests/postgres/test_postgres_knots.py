@@ -5,7 +5,7 @@ The knots are tied for real; what the server does rarely and at its own time is 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
@@ -25,8 +25,10 @@ SERIALIZATION: Final = "40001"
 
 
 @pytest.fixture
-def house(engine: Engine) -> House:
-    return House(engine).furnish()
+def house(engine: Engine) -> Iterator[House]:
+    made = House(engine).furnish()
+    with made.telemetry:
+        yield made
 
 
 def raises(house: House, state: str, table: str, *, times: int) -> None:

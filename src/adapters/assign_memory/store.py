@@ -129,11 +129,15 @@ class MemoryStore:
             row = self._db.rows.get(entry.booking_id)
             if row is None:
                 return Recorded(status="", last=None)
+            known = self._db.last(row)
             if entry.result is not None:
                 self._db.keep(row, self._recorded(row, entry.result))
             ours = row.lease is not None and row.lease.attempt_id == entry.attempt_id
             if ours:
                 self._give_back(row, entry)
+            elif row.lease is None and row.status in OPEN and self._db.last(row) != known:
+                # What was decided about the booking was decided without this.
+                row.retry_at, row.parked_at_version = self._db.clock.now(), None
             wanted = self._called_for(row, entry, ours=ours)
             return Recorded(
                 status=row.status,

@@ -200,6 +200,7 @@ RECORD: Final = (
 ), judged AS MATERIALIZED (
     SELECT wanted.*, lease.lost_before, lease.confirmed_by, timely.go, timely.go AS tells,
            coalesce(lease.attempt_id = :attempt, false) AS ours,
+           lease.attempt_id IS NULL AND CAST(:news AS boolean) AS late,
            wanted.status IN {OPEN} AS open,
            wanted.status IN {OPEN} AND coalesce(lease.attempt_id = :attempt, false) AS may_tell_staff,
            wanted.status IN {SEATED} AS may_tell_guest
@@ -224,18 +225,19 @@ RECORD: Final = (
         lost_first = CASE WHEN leaves.unrecorded THEN attempt.lost_first END,
         due_at = CASE
             WHEN NOT judged.open THEN NULL
-            WHEN CAST(:read_revision AS integer) <> judged.revision THEN CAST(:now AS timestamptz)
+            WHEN judged.late OR CAST(:read_revision AS integer) <> judged.revision THEN CAST(:now AS timestamptz)
             ELSE CAST(:retry_at AS timestamptz)
         END,
         parked_at_version = CASE
-            WHEN judged.open AND CAST(:read_revision AS integer) IS NOT DISTINCT FROM judged.revision
+            WHEN judged.open AND NOT judged.late
+                AND CAST(:read_revision AS integer) IS NOT DISTINCT FROM judged.revision
             THEN CAST(:parked_at_version AS bigint)
         END
     FROM judged
     CROSS JOIN LATERAL (
         SELECT judged.open AND CAST(:result AS jsonb) IS NULL AND judged.lost_before > 0 AS unrecorded
     ) AS leaves
-    WHERE judged.go AND judged.ours AND attempt.booking_id = judged.id
+    WHERE judged.go AND (judged.ours OR judged.late) AND attempt.booking_id = judged.id
 )"""
     + _TELL
     + """

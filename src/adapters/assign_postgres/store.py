@@ -182,6 +182,7 @@ class Statements:
                 attempt=entry.attempt_id,
                 expected=expected,
                 result=result,
+                news=result is not None and loads(result) != loads(expected),
                 merged_at_revision=row_revision,
                 read_revision=read_revision,
                 retry_at=entry.retry_at,

@@ -37,6 +37,9 @@ FROM jsonb_to_recordset(CAST(:events AS jsonb))
 _BATCH: Final = 500
 _PATIENCE: Final = 5.0
 """Seconds that writing a batch may take."""
+_LEAST_PAUSE: Final = 0.05
+_LONGEST_PAUSE: Final = 15.0
+"""Seconds between two tries while the database does not take events: twice as long after each."""
 _LOG: Final = logging.getLogger(__name__)
 _REFUSED: Final = ("22", "23", "54")
 """Classes of SQLSTATE that blame the row: bad data, a constraint, a limit."""
@@ -55,7 +58,8 @@ class PostgresTelemetry:
     Args:
         engine: of the process that uses it: after a fork SQLAlchemy wants ``engine.dispose(close=False)`` in the child.
         capacity: events kept while the database does not take them.
-        flush_after: seconds that an event may wait.
+        flush_after: seconds that an event may wait; longer, up to a quarter of a minute, after the database has not
+            taken some.
     """
 
     def __init__(
@@ -239,14 +243,19 @@ class PostgresTelemetry:
             self._in_hand, self._telling = [], 0
 
     def _run(self) -> None:
+        pause = self._flush_after
         while not self._closing.is_set():
             self._wake.wait()
-            self._closing.wait(self._flush_after)
+            self._closing.wait(pause)
             self._wake.clear()
             try:
                 self.flush()
-            except BaseException:  # noqa: BLE001 - put back and counted; the next round tries again
+            except BaseException:  # noqa: BLE001 - put back and counted; a later round tries again
                 self._wake.set()
+                # A database that is away is not helped by being asked all the time, nor is the host's processor.
+                pause = min(max(2 * pause, _LEAST_PAUSE), max(_LONGEST_PAUSE, self._flush_after))
+            else:
+                pause = self._flush_after
 
 
 _LIVING: Final[WeakSet[PostgresTelemetry]] = WeakSet()

@@ -41,6 +41,42 @@ class DueContract(Contract):
         house.store.record(Record(booking_id="b", attempt_id="a1", result=result(house)), timeout=T)
         assert house.store.due(DINNER, limit=9, timeout=T) == []
 
+    def test_a_result_that_comes_after_its_lease_makes_a_job_due(self, house: House) -> None:
+        """The attempt was taken for dead, and what followed was decided on that."""
+        house.book()
+        acquire(house, "a1", seconds=5)
+        house.advance(6)
+        acquire(house, "a2")
+        house.store.record(Record(booking_id="b", attempt_id="a2", result=result(house, "a2")), timeout=T)
+        house.advance(1)
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        house.store.record(Record(booking_id="b", attempt_id="a1", result=result(house, "a1")), timeout=T)
+        assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
+
+    def test_a_record_made_again_makes_no_job_due(self, house: House) -> None:
+        """Its answer was lost. It says nothing that was not known when the job was put off."""
+        house.book()
+        acquire(house)
+        entry = Record(
+            booking_id="b", attempt_id="a1", result=result(house), retry_at=house.now + timedelta(seconds=30)
+        )
+        for _ in range(2):
+            house.store.record(entry, timeout=T)
+            assert house.store.due(house.now, limit=9, timeout=T) == []
+
+    def test_a_late_result_leaves_the_attempt_in_peace_that_is_running(self, house: House) -> None:
+        house.book()
+        acquire(house, "a1", seconds=5)
+        house.advance(6)
+        acquire(house, "a2", seconds=10)
+        house.store.record(Record(booking_id="b", attempt_id="a1", result=result(house, "a1")), timeout=T)
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        at = house.now + timedelta(seconds=30)
+        house.advance(1)
+        house.store.record(Record(booking_id="b", attempt_id="a2", result=result(house, "a2"), retry_at=at), timeout=T)
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        assert list(house.store.due(at, limit=9, timeout=T)) == ["b"]
+
     def test_a_record_of_a_booking_that_was_modified_meanwhile_does_not_end_its_retries(self, house: House) -> None:
         """The old revision's search has nothing to say about when the new one is due."""
         house.book()

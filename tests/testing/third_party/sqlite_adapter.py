@@ -256,10 +256,12 @@ class SqliteStore:
                 self._db.keep(row["id"], self._recorded(row, entry.result))
             lease = lease_of(row)
             ours = lease is not None and lease.attempt_id == entry.attempt_id
+            after = self._db.row(entry.booking_id) or row
             if lease is not None and ours:
                 self._give_back(row, lease, entry)
+            elif lease is None and row["status"] in OPEN and self._db.last(after) != self._db.last(row):
+                self._wait(row["id"], self._db.now(), None)
             wanted = self._called_for(row, entry, ours=ours)
-            after = self._db.row(entry.booking_id) or row
             return Recorded(
                 status=row["status"],
                 revision=row["revision"],

@@ -150,10 +150,6 @@ def _check_seating(watch: Watch, booking_id: str) -> None:
         full = {FailureClass.CAPACITY: policy.max_attempts, FailureClass.INFRASTRUCTURE: policy.max_attempts}
         least = min(policy.rejected_budget, policy.ambiguous_budget)
         budget = least if last.failure_class is None else full.get(last.failure_class, least)
-        if watch.found_lost & watch.recorded:
-            # An attempt that outslept its lease was counted as dead, with an outcome nobody knew, and what followed was
-            # decided on that. When it comes back its finding is kept, but what it has cost is not given back.
-            budget = least
         if last.attempt >= budget:
             return
     raise Violation("P5 evidence", f"{booking_id!r} is given up or parked although there are tables for it: {last}")
