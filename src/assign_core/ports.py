@@ -315,7 +315,8 @@ class BookingStore(Protocol):
         """Close the attempt: merge its result and give its lease back, if it still has it.
 
         The result of an attempt that has outlived its lease is merged all the same. If it changes what an open row
-        knows, and no other attempt is at it, a job is due at once: what was decided meanwhile was decided without it.
+        knows, a job is due at once, or as soon as the attempt ends that has the lease now: what those decided who came
+        after it was decided without it.
         """
         ...
 

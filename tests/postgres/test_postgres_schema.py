@@ -200,7 +200,7 @@ def test_lists_of_words_are_those_of_the_code(house: House) -> None:
 
 
 def test_whoever_is_not_seated_any_more_has_no_tables(house: House) -> None:
-    for status in ("cancelled", "no_show", "completed", "pending", "of_the_host"):
+    for status in ("cancelled", "no_show", "completed", "pending", "pending_allocation"):
         house.book(status)
         house.seat(status, "t2", "t4")
         before = house.count()
@@ -209,6 +209,17 @@ def test_whoever_is_not_seated_any_more_has_no_tables(house: House) -> None:
         house.status(status, status)
         assert house.tables(status) == []
         assert house.count() == before + 1, "two tables given back at once are one change"
+
+
+def test_a_status_of_the_hosts_own_takes_no_tables_away(house: House) -> None:
+    house.book("a")
+    house.seat("a", "t2", "t4")
+    before = house.count()
+    for status in ("of_the_host", "checked_in", "of_the_host"):
+        house.status("a", status)
+        assert (house.tables("a"), house.count()) == (["t2", "t4"], before)
+    house.status("a", "completed")
+    assert house.tables("a") == []
 
 
 def test_cancelling_what_was_never_confirmed_gives_its_tables_back(house: House) -> None:

@@ -60,7 +60,15 @@ DEFECTS: Final = {
         "Acquired(booking=booking, last=last, lost=left)",
         "Acquired(booking=booking, last=last)",
     ),
-    "ends the retries of a modified booking": ('elif read is not None and read != row["revision"]:', "elif False:"),
+    "ends the retries of a modified booking": (
+        'elif row["overtaken"] or (read is not None and read != row["revision"]):',
+        'elif row["overtaken"]:',
+    ),
+    "forgets what came late": ('elif row["overtaken"] or (', "elif ("),
+    "takes what comes late for nothing new": (
+        'elif row["status"] in OPEN and self._db.last(after)',
+        "elif False and (after",
+    ),
     "sends an unknown e-mail again": ("now=self._db.clock.now(),\n", "now=datetime.max.replace(tzinfo=UTC),\n"),
     "confirms by mail what the guest has moved": ("called_for=still,", "called_for=True,"),
     "flags an e-mail that was refused": ("guests = state is EmailState.SENT and email", "guests = email"),

@@ -14,7 +14,7 @@ from datetime import datetime
 
 from attrs import define, field, frozen
 
-from assign_core.booking import OPEN, SEATED, Booking, BookingStatus, EmailState
+from assign_core.booking import CLOSED, OPEN, SEATED, Booking, BookingStatus, EmailState
 from assign_core.errors import BookingNotFound, InvalidValue, aware
 from assign_core.last_result import EmailVariant, LastResult, Unreadable
 from assign_core.outbox import still_true
@@ -41,6 +41,8 @@ class Row:
     confirmed_by: str | None = None
     """The attempt whose confirm seated it."""
     lease: Lease | None = None
+    overtaken: bool = False
+    """A result has arrived, during the lease, from an attempt that had lost it."""
     retry_at: datetime | None = None
     parked_at_version: int | None = None
 
@@ -219,11 +221,13 @@ class MemoryDatabase:
             return row
 
     def set_status(self, booking_id: str, status: str) -> None:
-        """Staff or guest change the status. Leaving the seated statuses, or being closed, gives the tables back."""
+        """Staff or guest change the status. A booking that is open again, or closed, gives its tables back; in a status
+        of the host's own it keeps them.
+        """
         with self.lock:
             row = self.row(booking_id)
             row.status = status
-            if status not in SEATED:
+            if status in OPEN | CLOSED:
                 self.unassign(booking_id)
             if status not in OPEN:
                 row.retry_at = row.parked_at_version = None

@@ -56,7 +56,7 @@ class MemoryStore:
             if left is not None and left.expires_at > self._db.clock.now() and left.attempt_id != lease.attempt_id:
                 return Busy(booking=booking, last=last, holder=left)
             lost = left if left is not None and left.attempt_id != lease.attempt_id else None
-            row.lease = lease.after(lost)
+            row.lease, row.overtaken = lease.after(lost), False
             if row.status in OPEN:
                 row.retry_at, row.parked_at_version = lease.expires_at, None
             return Acquired(booking=booking, last=last, lost=lost)
@@ -135,9 +135,8 @@ class MemoryStore:
             ours = row.lease is not None and row.lease.attempt_id == entry.attempt_id
             if ours:
                 self._give_back(row, entry)
-            elif row.lease is None and row.status in OPEN and self._db.last(row) != known:
-                # What was decided about the booking was decided without this.
-                row.retry_at, row.parked_at_version = self._db.clock.now(), None
+            elif row.status in OPEN and self._db.last(row) != known:
+                self._overtake(row)
             wanted = self._called_for(row, entry, ours=ours)
             return Recorded(
                 status=row.status,
@@ -146,6 +145,13 @@ class MemoryStore:
                 last=self._db.last(row),
                 email=None if wanted is None else self._db.queue(wanted),
             )
+
+    def _overtake(self, row: Row) -> None:
+        """What was decided about the booking, or is about to be, is decided without what has just arrived."""
+        now = self._db.clock.now()
+        row.overtaken = row.lease is not None
+        if row.lease is None or row.lease.expires_at <= now:
+            row.retry_at, row.parked_at_version = now, None
 
     def _give_back(self, row: Row, entry: Record) -> None:
         """End the attempt's lease, and say when a job is due."""
@@ -157,7 +163,7 @@ class MemoryStore:
             read = entry.result.revision
         if row.status not in OPEN:
             row.retry_at = row.parked_at_version = None
-        elif read is not None and read != row.revision:
+        elif row.overtaken or (read is not None and read != row.revision):
             row.retry_at, row.parked_at_version = self._db.clock.now(), None
         else:
             row.retry_at, row.parked_at_version = entry.retry_at, entry.parked_at_version

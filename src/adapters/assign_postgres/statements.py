@@ -50,7 +50,7 @@ ACQUIRE: Final = (
     ON CONFLICT (booking_id) DO UPDATE
     SET attempt_id = excluded.attempt_id, source = excluded.source, taken_at = excluded.taken_at,
         expires_at = excluded.expires_at, lost_before = excluded.lost_before, lost_first = excluded.lost_first,
-        due_at = excluded.due_at, parked_at_version = NULL,
+        overtaken = false, due_at = excluded.due_at, parked_at_version = NULL,
         confirmed_by = CASE WHEN excluded.due_at IS NULL THEN attempt.confirmed_by END
     WHERE attempt.attempt_id IS NULL OR attempt.expires_at <= CAST(:now AS timestamptz)
        OR attempt.attempt_id = excluded.attempt_id
@@ -194,13 +194,13 @@ FROM judged"""
 RECORD: Final = (
     _WANTED
     + f""", lease AS MATERIALIZED (
-    SELECT attempt_id, lost_before, confirmed_by FROM {{schema}}.auto_assign_attempts
+    SELECT attempt_id, lost_before, overtaken, confirmed_by FROM {{schema}}.auto_assign_attempts
     WHERE booking_id = (SELECT id FROM wanted)
     FOR UPDATE
 ), judged AS MATERIALIZED (
     SELECT wanted.*, lease.lost_before, lease.confirmed_by, timely.go, timely.go AS tells,
            coalesce(lease.attempt_id = :attempt, false) AS ours,
-           lease.attempt_id IS NULL AND CAST(:news AS boolean) AS late,
+           lease.overtaken,
            wanted.status IN {OPEN} AS open,
            wanted.status IN {OPEN} AND coalesce(lease.attempt_id = :attempt, false) AS may_tell_staff,
            wanted.status IN {SEATED} AS may_tell_guest
@@ -225,11 +225,11 @@ RECORD: Final = (
         lost_first = CASE WHEN leaves.unrecorded THEN attempt.lost_first END,
         due_at = CASE
             WHEN NOT judged.open THEN NULL
-            WHEN judged.late OR CAST(:read_revision AS integer) <> judged.revision THEN CAST(:now AS timestamptz)
+            WHEN judged.overtaken OR CAST(:read_revision AS integer) <> judged.revision THEN CAST(:now AS timestamptz)
             ELSE CAST(:retry_at AS timestamptz)
         END,
         parked_at_version = CASE
-            WHEN judged.open AND NOT judged.late
+            WHEN judged.open AND NOT judged.overtaken
                 AND CAST(:read_revision AS integer) IS NOT DISTINCT FROM judged.revision
             THEN CAST(:parked_at_version AS bigint)
         END
@@ -237,7 +237,17 @@ RECORD: Final = (
     CROSS JOIN LATERAL (
         SELECT judged.open AND CAST(:result AS jsonb) IS NULL AND judged.lost_before > 0 AS unrecorded
     ) AS leaves
-    WHERE judged.go AND (judged.ours OR judged.late) AND attempt.booking_id = judged.id
+    WHERE judged.go AND judged.ours AND attempt.booking_id = judged.id
+), overtaken AS (
+    UPDATE {{schema}}.auto_assign_attempts AS attempt
+    SET overtaken = attempt.attempt_id IS NOT NULL,
+        due_at = CASE
+            WHEN attempt.expires_at > CAST(:now AS timestamptz) THEN attempt.due_at
+            ELSE CAST(:now AS timestamptz)
+        END,
+        parked_at_version = NULL
+    FROM judged
+    WHERE judged.go AND judged.open AND NOT judged.ours AND CAST(:news AS boolean) AND attempt.booking_id = judged.id
 )"""
     + _TELL
     + """
@@ -246,4 +256,5 @@ SELECT judged.go, judged.status, judged.revision, judged.blob, judged.confirmed_
     + """
 FROM judged"""
 )
-"""Close an attempt: merge its result, give its lease back, queue what the row calls for."""
+"""Close an attempt: merge its result, give its lease back, queue what the row calls for. One that comes after its lease
+(``NOT ours``), with ``news``, is not what was decided on; so the booking is due now, or when the attempt at it ends."""

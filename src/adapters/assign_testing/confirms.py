@@ -53,6 +53,22 @@ class ConfirmContract(Contract):
         assert house.ledger() == {}
         assert house.blob() is None
 
+    @pytest.mark.parametrize("status", ["pending", "pending_allocation", "cancelled", "no_show", "completed"])
+    def test_a_booking_that_is_open_again_or_closed_gives_its_tables_back(self, house: House, status: str) -> None:
+        house.book()
+        confirmed(house)
+        house.set_status("b", status)
+        assert not house.tables()
+
+    @pytest.mark.parametrize("status", ["checked_in", "arrived", "waitlisted"])
+    def test_a_booking_keeps_its_tables_in_a_status_that_is_not_ours_to_judge(self, house: House, status: str) -> None:
+        """Whoever is called "arrived" by the host sits at them."""
+        house.book()
+        confirmed(house)
+        tables = house.tables()
+        house.set_status("b", status)
+        assert house.tables() == tables
+
     def test_both_open_statuses_can_be_confirmed(self, house: House) -> None:
         house.book()
         house.set_status("b", "pending_allocation")

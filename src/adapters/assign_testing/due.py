@@ -64,18 +64,33 @@ class DueContract(Contract):
             house.store.record(entry, timeout=T)
             assert house.store.due(house.now, limit=9, timeout=T) == []
 
-    def test_a_late_result_leaves_the_attempt_in_peace_that_is_running(self, house: House) -> None:
+    def test_a_late_result_makes_a_job_due_when_the_attempt_ends_that_is_running(self, house: House) -> None:
+        """It has read the booking before, and decides without it; but it is left in peace."""
         house.book()
         acquire(house, "a1", seconds=5)
         house.advance(6)
         acquire(house, "a2", seconds=10)
         house.store.record(Record(booking_id="b", attempt_id="a1", result=result(house, "a1")), timeout=T)
         assert house.store.due(house.now, limit=9, timeout=T) == []
-        at = house.now + timedelta(seconds=30)
         house.advance(1)
-        house.store.record(Record(booking_id="b", attempt_id="a2", result=result(house, "a2"), retry_at=at), timeout=T)
+        house.store.record(Record(booking_id="b", attempt_id="a2", result=result(house, "a2")), timeout=T)
+        assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
+        acquire(house, "a3")
+        house.store.record(Record(booking_id="b", attempt_id="a3", result=result(house, "a3")), timeout=T)
         assert house.store.due(house.now, limit=9, timeout=T) == []
-        assert list(house.store.due(at, limit=9, timeout=T)) == ["b"]
+
+    def test_a_late_result_is_no_news_to_the_dead(self, house: House) -> None:
+        """Whoever had the lease last has died too; what it left is found all the same."""
+        house.book()
+        acquire(house, "a1", seconds=5)
+        house.advance(6)
+        acquire(house, "a2", seconds=5)
+        house.advance(6)
+        house.store.record(Record(booking_id="b", attempt_id="a1", result=result(house, "a1")), timeout=T)
+        assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
+        found = acquire(house, "a3")
+        assert found.lost is not None
+        assert found.lost.attempt_id == "a2"
 
     def test_a_record_of_a_booking_that_was_modified_meanwhile_does_not_end_its_retries(self, house: House) -> None:
         """The old revision's search has nothing to say about when the new one is due."""

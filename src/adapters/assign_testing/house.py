@@ -117,7 +117,9 @@ class House(Protocol):
         ...
 
     def set_status(self, booking_id: str, status: str) -> None:
-        """Staff or guest change the status. Whoever is not seated any more gives the tables back."""
+        """Staff or guest change the status. A booking that is open again, or closed, gives its tables back; one in a
+        status that the core does not know keeps them.
+        """
         ...
 
     def modify(self, booking_id: str = "b", *, party: int | None = None) -> None:

@@ -38,7 +38,7 @@ SCHEMA = """
 CREATE TABLE bookings (
     id TEXT PRIMARY KEY, party INTEGER, start_at INTEGER, ends INTEGER, status TEXT DEFAULT 'pending',
     revision INTEGER DEFAULT 0, blob TEXT, confirm_key TEXT, confirmed_by TEXT, lease TEXT, retry_at INTEGER,
-    parked_at_version INTEGER);
+    parked_at_version INTEGER, overtaken INTEGER DEFAULT 0);
 CREATE TABLE holds (id TEXT PRIMARY KEY, booking_id TEXT, attempt_id TEXT, tables TEXT, starts INTEGER, ends INTEGER,
     expires_at INTEGER);
 CREATE TABLE assignments (booking_id TEXT, table_id TEXT, starts INTEGER, ends INTEGER);
@@ -173,7 +173,8 @@ class SqliteStore:
                 left = None
             if left is not None and left.expires_at > self._db.clock.now():
                 return Busy(booking=booking, last=last, holder=left)
-            self._db.run("UPDATE bookings SET lease = ? WHERE id = ?", lease_text(lease.after(left)), booking_id)
+            update = "UPDATE bookings SET lease = ?, overtaken = 0 WHERE id = ?"
+            self._db.run(update, lease_text(lease.after(left)), booking_id)
             if row["status"] in OPEN:
                 self._wait(booking_id, number(lease.expires_at), None)
             return Acquired(booking=booking, last=last, lost=left)
@@ -259,8 +260,8 @@ class SqliteStore:
             after = self._db.row(entry.booking_id) or row
             if lease is not None and ours:
                 self._give_back(row, lease, entry)
-            elif lease is None and row["status"] in OPEN and self._db.last(after) != self._db.last(row):
-                self._wait(row["id"], self._db.now(), None)
+            elif row["status"] in OPEN and self._db.last(after) != self._db.last(row):
+                self._overtake(row["id"], lease)
             wanted = self._called_for(row, entry, ours=ours)
             return Recorded(
                 status=row["status"],
@@ -269,6 +270,11 @@ class SqliteStore:
                 last=self._db.last(after),
                 email=None if wanted is None else self._db.queue(wanted),
             )
+
+    def _overtake(self, booking_id: str, lease: Lease | None) -> None:
+        self._db.run("UPDATE bookings SET overtaken = ? WHERE id = ?", lease is not None, booking_id)
+        if lease is None or number(lease.expires_at) <= self._db.now():
+            self._wait(booking_id, self._db.now(), None)
 
     def _give_back(self, row: sqlite3.Row, lease: Lease, entry: Record) -> None:
         left = lease.unrecorded(self._db.clock.now()) if entry.result is None and row["status"] in OPEN else None
@@ -279,7 +285,7 @@ class SqliteStore:
             read = entry.result.revision
         if row["status"] not in OPEN:
             self._wait(row["id"], None, None)
-        elif read is not None and read != row["revision"]:
+        elif row["overtaken"] or (read is not None and read != row["revision"]):
             self._wait(row["id"], self._db.now(), None)
         else:
             at = None if entry.retry_at is None else number(entry.retry_at)

@@ -11,7 +11,7 @@ from sqlite_adapter import Database, SqliteMailer, SqliteStore, moment, number
 from sqlite_planner import SqlitePlanner
 from sqlite_telemetry import SqliteTelemetry
 
-from assign_core.booking import OPEN, SEATED, EmailState
+from assign_core.booking import CLOSED, OPEN, EmailState
 from assign_core.events import Event
 from assign_core.ports import Email
 from assign_floor import Floor, window_for
@@ -64,7 +64,7 @@ class SqliteHouse:
 
     def set_status(self, booking_id: str, status: str) -> None:
         self._db.run("UPDATE bookings SET status = ? WHERE id = ?", status, booking_id)
-        if status not in SEATED:
+        if status in OPEN | CLOSED:
             self._unassign(booking_id)
         if status not in OPEN:
             self._db.run("UPDATE bookings SET retry_at = NULL, parked_at_version = NULL WHERE id = ?", booking_id)
