@@ -65,10 +65,7 @@ DEFECTS: Final = {
         'elif row["overtaken"]:',
     ),
     "forgets what came late": ('elif row["overtaken"] or (', "elif ("),
-    "takes what comes late for nothing new": (
-        'elif row["status"] in OPEN and self._db.last(after)',
-        "elif False and (after",
-    ),
+    "takes what comes late for nothing new": ("                self._overtake(row", "                id(row"),
     "sends an unknown e-mail again": ("now=self._db.clock.now(),\n", "now=datetime.max.replace(tzinfo=UTC),\n"),
     "confirms by mail what the guest has moved": ("called_for=still,", "called_for=True,"),
     "flags an e-mail that was refused": ("guests = state is EmailState.SENT and email", "guests = email"),
