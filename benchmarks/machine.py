@@ -17,7 +17,7 @@ def machine() -> dict[str, object]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "assign_core": version("assign-core"),
         "load": round(os.getloadavg()[0], 2),

@@ -7,29 +7,15 @@ add to them.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Final
 
+from benchmarks.micro.readers import TYPICAL
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from assign_core.last_result import LastResult, Unreadable
 from assign_wire import dumps, loads
 
-TYPICAL: Final[dict[str, object]] = {
-    "v": 1,
-    "source": "inline",
-    "lastAttemptAt": "2025-11-15T00:40:13.242518Z",
-    "success": False,
-    "reason": "Hold conflicts prevented all candidates",
-    "reasonCode": "hold_conflict",
-    "strategy": {"requireAdjacency": True, "maxTables": 3},
-    "trigger": "creation",
-    "alternates": 2,
-    "durationMs": 12005,
-    "attemptId": "00ada6f5-b46b-4f67-9e6d-48b589b24d59",
-    "attempt": 0,
-    "emailSent": False,
-    "capacityVersion": 4711,
-}
 OLDER: Final[dict[str, object]] = {
     "source": "inline",
     "lastAttemptAt": "2025-11-15T00:40:13.242Z",
@@ -46,7 +32,7 @@ OLDER: Final[dict[str, object]] = {
 CONSTRAINT: Final = 'conflicting key value violates exclusion constraint "no_overlapping_table_assignments"'
 
 
-def result_of(blob: dict[str, object]) -> LastResult:
+def result_of(blob: Mapping[str, object]) -> LastResult:
     result = loads(blob)
     assert isinstance(result, LastResult)
     return result

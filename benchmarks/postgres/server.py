@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
 from assign_postgres.embedded import embedded_server
@@ -59,16 +59,6 @@ def migrated(dsn: str, groups: Sequence[str]) -> None:
     engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), poolclass=NullPool)
     with engine.connect() as connection:
         migrate(connection, groups, Names())
-
-
-@contextmanager
-def engine_on(dsn: str, size: int = 4) -> Iterator[Engine]:
-    """A pool of connections."""
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(dsn), pool_size=size)
-    try:
-        yield engine
-    finally:
-        engine.dispose()
 
 
 def furnish(dsn: str) -> None:
