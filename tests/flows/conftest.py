@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Generic, Literal, TypeVar
 
@@ -47,6 +47,7 @@ from assign_core.ports import (
 from assign_floor import Floor, Table, Window
 from assign_memory import (
     AsyncMemoryMailer,
+    AsyncMemoryStore,
     AsyncMemoryTelemetry,
     AsyncScriptedPlanner,
     CollectingTransport,
@@ -125,29 +126,12 @@ class WatchedStore(MemoryStore):
         return super().capacity_version(booking_id, timeout=timeout)
 
 
-class AsyncStore:
+class AsyncStore(AsyncMemoryStore):
     """Any blocking store as an asynchronous one."""
 
     def __init__(self, store: MemoryStore) -> None:
+        # Not the store that it would make itself.
         self._store = store
-
-    async def acquire(self, booking_id: str, lease: Lease, *, timeout: float) -> Acquired | Busy | None:
-        return self._store.acquire(booking_id, lease, timeout=timeout)
-
-    async def confirm(self, confirmation: Confirmation, *, timeout: float) -> Confirmed | NotConfirmed:
-        return self._store.confirm(confirmation, timeout=timeout)
-
-    async def record(self, entry: Record, *, timeout: float) -> Recorded:
-        return self._store.record(entry, timeout=timeout)
-
-    async def read(self, booking_id: str, *, timeout: float) -> Acquired | None:
-        return self._store.read(booking_id, timeout=timeout)
-
-    async def capacity_version(self, booking_id: str, *, timeout: float) -> int | None:
-        return self._store.capacity_version(booking_id, timeout=timeout)
-
-    async def due(self, now: datetime, *, limit: int, timeout: float) -> Sequence[str]:
-        return self._store.due(now, limit=limit, timeout=timeout)
 
 
 class CountingDatabase(MemoryDatabase):

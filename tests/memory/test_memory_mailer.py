@@ -45,8 +45,8 @@ class EndsWith:
 
 
 class AsyncEndsWith(EndsWith):
+    # An async transport is another port; what it does is the same.
     async def send(self, email: Email, *, idempotency_key: str, timeout: float) -> None:  # type: ignore[override]
-        # An async transport is another port; what it does is the same.
         super().send(email, idempotency_key=idempotency_key, timeout=timeout)
 
 

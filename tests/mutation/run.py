@@ -37,7 +37,7 @@ sys.path.insert(0, str(ROOT))
 
 # Started as a script, by its path, so these come after it.
 from tests.mutation.score import Score, keep, score_of  # noqa: E402
-from tests.mutation.survivors import Mutant, disagreements, listed  # noqa: E402
+from tests.mutation.survivors import Mutant, disagreements, listed  # noqa: E402 - as above
 
 COPIED: Final = ("src", "tests", "migrations", "pyproject.toml", "README.md", "LICENSE")
 TOOLS: Final = ("mutmut", "pytest", "hypothesis")

@@ -69,6 +69,7 @@ class TwoTables:
         for table in ("window", "door"):
             values = {"hold": hold_id, "booking": request.booking_id, "attempt": request.attempt_id}
             try:
+                # What is put into the text is ours: the names, and the window.
                 took = self._do(
                     "SELECT {schema}.hold_tables(:hold, :booking, :attempt, 'house', ARRAY[CAST(:seat AS text)], "  # noqa: S608
                     f"{WINDOW}, CAST(:now AS timestamptz), CAST(:until AS timestamptz)) "

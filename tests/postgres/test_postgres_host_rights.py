@@ -93,6 +93,7 @@ def test_who_may_change_bookings_needs_no_rights_on_our_tables(host: Host, role:
 def test_a_temporary_table_of_our_name_is_not_taken_for_ours(host: Host, role: psycopg.Connection) -> None:
     """Its triggers would run with the owner's rights."""
     role.execute("CREATE FUNCTION pg_temp.caught() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''caught''; END'")
+    # Kept short enough to read at a glance.
     for name in (
         host.names.assignments, host.names.holds, "auto_assign_attempts", "auto_assign_emails", "auto_assign_capacity",
         "auto_assign_freed",
@@ -117,6 +118,7 @@ def test_nobody_puts_our_functions_on_a_table_of_his_own(host: Host, role: psyco
     role.execute("CREATE TEMPORARY TABLE mine (id text)")
     for (name,) in found:
         with pytest.raises(errors.InsufficientPrivilege):
+            # Kept short enough to read at a glance.
             execute(
                 role, host.names,
                 "CREATE TRIGGER mine AFTER DELETE ON mine REFERENCING OLD TABLE AS former "

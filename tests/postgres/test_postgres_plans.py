@@ -29,6 +29,7 @@ from assign_core.booking import EmailState
 from assign_core.events import event as make_event
 from assign_core.ports import Email, EmailKind
 from assign_postgres import postgres_ports, store
+from assign_postgres.migrate import HOST, migrate
 from assign_postgres.names import Names
 from assign_postgres.store import PostgresStore
 
@@ -178,6 +179,7 @@ def everything(engine: Engine) -> None:
 @pytest.fixture(scope="module", params=["force_custom_plan", "force_generic_plan"])
 def explained(request: pytest.FixtureRequest, filled: str, server: Server) -> Iterator[Explained]:
     """Everything, on a copy of the filled database, with the values in sight of the planner and without."""
+    # A database's name is text.
     name = server.create(template=psycopg.conninfo.conninfo_to_dict(filled)["dbname"])  # type: ignore[arg-type]
     found = Explained()
 
@@ -281,8 +283,6 @@ def test_a_host_with_other_ids_has_its_index_used_too(
             f"INSERT INTO bookings SELECT {identity}, 'pending', now() FROM generate_series(-5, -1) AS n",  # noqa: S608 - ours
         ):
             connection.execute(text(statement))
-    from assign_postgres.migrate import HOST, migrate  # noqa: PLC0415
-
     with engine.connect() as connection:
         migrate(connection, (HOST,), Names())
     with engine.begin() as connection:

@@ -673,6 +673,7 @@ class Evening:
         party, during = self.house.run(
             "SELECT party_size, booking_window('r', party_size, start_at) FROM bookings WHERE id = %s", booking
         ).fetchall()[0]
+        # Kept short enough to read at a glance.
         taken = {
             row[0]
             for row in self.house.run(

@@ -30,8 +30,8 @@ class CollectingTransport:
 class AsyncCollectingTransport(CollectingTransport):
     """The same for an event loop."""
 
+    # An async transport is another port; what it remembers is the same.
     async def send(self, email: Email, *, idempotency_key: str, timeout: float) -> None:  # type: ignore[override]
-        # An async transport is another port; what it remembers is the same.
         super().send(email, idempotency_key=idempotency_key, timeout=timeout)
 
 

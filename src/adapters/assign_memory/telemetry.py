@@ -34,6 +34,6 @@ class MemoryTelemetry:
 class AsyncMemoryTelemetry(MemoryTelemetry):
     """:class:`assign_core.ports.AsyncTelemetry` that keeps every event."""
 
+    # An async telemetry is another port; what it keeps is the same.
     async def emit(self, events: Sequence[Event], *, stored: bool) -> None:  # type: ignore[override]
-        # An async telemetry is another port; what it keeps is the same.
         super().emit(events, stored=stored)

@@ -152,7 +152,8 @@ def _bars(random: int, *, exhaustive: bool) -> Iterator[Progress]:
     if not sys.stderr.isatty() or find_spec("rich") is None:
         yield lambda _name, _told: None
         return
-    from rich.console import Console  # noqa: PLC0415 - not among the needs of this package
+    # Late, because rich is not among the needs of this package.
+    from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
