@@ -6,14 +6,14 @@ recognises the idempotency key. Losing an answer is never taken for a refusal.
 
 An e-mail waits, and meanwhile its booking goes on. Its words are made from the booking as it is when they are sent, so
 what is no longer true is not said: a confirmation of a booking that the guest has moved or cancelled is withdrawn. A
-booking that is confirmed again queues it again. Every adapter's ledger asks :func:`still_true` and :func:`next_step`,
-so that none can be braver than another.
+booking that is confirmed again queues it again. Every adapter's ledger asks :func:`still_true`, :func:`next_step` and
+:func:`end_of`, so that none can be braver than another.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from assign_core.booking import OPEN, SEATED, EmailState
 from assign_core.errors import AssignError
@@ -104,3 +104,24 @@ def next_step(
     if sending_until > now:
         return Step.LEAVE
     return Step.SEND if deduplicates and called_for else Step.GIVE_UP
+
+
+class End(NamedTuple):
+    """How a hand-over ended that its transport did not accept."""
+
+    state: EmailState
+    """As what the ledger settles it."""
+    reason: str
+    raises: bool
+    """Whether the transport's exception goes on once that is settled."""
+
+
+def end_of(error: BaseException) -> End:
+    """What it means that a transport has raised this."""
+    match error:
+        case EmailRefused():
+            return End(EmailState.FAILED, str(error), raises=False)
+        case EmailNotSent():
+            return End(EmailState.CLAIMED, str(error), raises=isinstance(error, MailSystemAway))
+        case _:
+            return End(EmailState.UNKNOWN, f"{type(error).__name__}: {error}", raises=True)

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from assign_core.booking import OPEN, SEATED, BookingStatus, EmailState
-from assign_core.outbox import Step, next_step, still_true
+from assign_core.outbox import EmailNotSent, EmailRefused, MailSystemAway, Step, end_of, next_step, still_true
 from assign_core.ports import Email, EmailKind
 
 NOON: Final = datetime(2026, 3, 14, 12, tzinfo=UTC)
@@ -79,3 +79,21 @@ def test_an_email_is_true_of_its_revision_while_its_status_lasts(kind: EmailKind
     assert still_true(email, status=status, revision=3) is (status in lasts)
     for other in (2, 4, None):
         assert not still_true(email, status=status, revision=other)
+
+
+class Crash(BaseException):
+    """The process is told to end."""
+
+
+def test_only_a_transport_that_says_so_has_refused_an_email_or_not_sent_it() -> None:
+    assert end_of(EmailRefused("no address")) == (EmailState.FAILED, "no address", False)
+    assert end_of(EmailNotSent("451 later")) == (EmailState.CLAIMED, "451 later", False)
+
+
+def test_a_mail_system_that_is_away_is_told_to_whoever_sends_the_next() -> None:
+    assert end_of(MailSystemAway("nobody answers")) == (EmailState.CLAIMED, "nobody answers", True)
+
+
+@pytest.mark.parametrize("error", [ConnectionError("reset"), TimeoutError("reset"), Crash("reset")], ids=repr)
+def test_a_lost_answer_is_never_taken_for_a_refusal(error: BaseException) -> None:
+    assert end_of(error) == (EmailState.UNKNOWN, f"{type(error).__name__}: reset", True)

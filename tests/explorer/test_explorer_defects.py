@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from assign_core import closing, decision, evidence, flows, notebook
+from assign_core import closing, decision, evidence, flows, notebook, outbox
 from assign_core.booking import Booking, BookingStatus, EmailState
 from assign_core.case import GIVE_UP, Action, Case, Decision, Standing, answer
 from assign_core.effects import Confirm, Deliver, Unfinished, Within
@@ -251,7 +251,7 @@ def not_sent_is_taken_for_lost(patch: Patch) -> None:
     class Never(Exception):
         pass
 
-    patch.setattr(memory_mailer, "EmailNotSent", Never)
+    patch.setattr(outbox, "EmailNotSent", Never)
 
 
 def lost_is_taken_for_refused(patch: Patch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from assign_core.booking import EmailState
-from assign_core.outbox import AsyncTransport, EmailNotSent, EmailRefused, MailSystemAway, Step, Transport, next_step
+from assign_core.outbox import AsyncTransport, MailSystemAway, Step, Transport, end_of, next_step
 from assign_core.ports import Email
 from assign_memory.database import LedgerRow, MemoryDatabase
 
@@ -67,9 +67,12 @@ class Outbox:
                     return None
 
     def settle(self, email: Email, state: EmailState) -> EmailState:
-        """What became of it. Sets the booking's e-mail flag once it is sent."""
+        """What became of it, which another sender may have found out before: what was sent stays sent. Sets the
+        booking's e-mail flag once it is."""
         with self._db.lock:
             row = self._row(email)
+            if row.state is EmailState.SENT:
+                return EmailState.SENT
             row.state, row.sending_until = state, None
             if state is EmailState.SENT:
                 self._db.flag_sent(email)
@@ -110,16 +113,12 @@ class MemoryMailer:
             return state
         try:
             self._transport.send(email, idempotency_key=email.key, timeout=timeout)
-        except EmailRefused:
-            return self._outbox.settle(email, EmailState.FAILED)
-        except EmailNotSent as reason:
-            self._outbox.settle(email, EmailState.CLAIMED)
-            if isinstance(reason, MailSystemAway):
+        except BaseException as error:
+            end = end_of(error)
+            settled = self._outbox.settle(email, end.state)
+            if end.raises:
                 raise
-            return EmailState.CLAIMED
-        except BaseException:
-            self._outbox.settle(email, EmailState.UNKNOWN)
-            raise
+            return settled
         return self._outbox.settle(email, EmailState.SENT)
 
     def relay(self, *, timeout: float = 30.0) -> dict[str, EmailState]:
@@ -160,16 +159,12 @@ class AsyncMemoryMailer:
             return state
         try:
             await self._transport.send(email, idempotency_key=email.key, timeout=timeout)
-        except EmailRefused:
-            return self._outbox.settle(email, EmailState.FAILED)
-        except EmailNotSent as reason:
-            self._outbox.settle(email, EmailState.CLAIMED)
-            if isinstance(reason, MailSystemAway):
+        except BaseException as error:
+            end = end_of(error)
+            settled = self._outbox.settle(email, end.state)
+            if end.raises:
                 raise
-            return EmailState.CLAIMED
-        except BaseException:
-            self._outbox.settle(email, EmailState.UNKNOWN)
-            raise
+            return settled
         return self._outbox.settle(email, EmailState.SENT)
 
     async def relay(self, *, timeout: float = 30.0) -> dict[str, EmailState]:

@@ -12,7 +12,7 @@ from typing import Final
 
 from assign_core.booking import EmailState
 from assign_core.errors import InvalidValue
-from assign_core.outbox import AsyncTransport, EmailNotSent, EmailRefused, MailSystemAway, Transport
+from assign_core.outbox import AsyncTransport, MailSystemAway, Transport, end_of
 from assign_core.ports import Email
 from assign_postgres.errors import ConnectionLost, DatabaseTimeout
 from assign_postgres.outbox import AsyncPostgresOutbox, PostgresOutbox
@@ -110,16 +110,12 @@ def _send(outbox: PostgresOutbox, transport: Transport, email: Email, timeout: f
     """The second step and the third, of an e-mail that is ours to send."""
     try:
         transport.send(email, idempotency_key=email.key, timeout=timeout)
-    except EmailRefused as refusal:
-        return outbox.settle(email, EmailState.FAILED, str(refusal))
-    except EmailNotSent as reason:
-        outbox.settle(email, EmailState.CLAIMED, str(reason))
-        if isinstance(reason, MailSystemAway):
-            raise
-        return EmailState.CLAIMED
     except BaseException as error:
-        outbox.settle(email, EmailState.UNKNOWN, f"{type(error).__name__}: {error}")
-        raise
+        end = end_of(error)
+        settled = outbox.settle(email, end.state, end.reason)
+        if end.raises:
+            raise
+        return settled
     return outbox.settle(email, EmailState.SENT)
 
 
@@ -185,14 +181,10 @@ async def _async_send(
     """:func:`_send`, asynchronous."""
     try:
         await transport.send(email, idempotency_key=email.key, timeout=timeout)
-    except EmailRefused as refusal:
-        return await outbox.settle(email, EmailState.FAILED, str(refusal))
-    except EmailNotSent as reason:
-        await outbox.settle(email, EmailState.CLAIMED, str(reason))
-        if isinstance(reason, MailSystemAway):
-            raise
-        return EmailState.CLAIMED
     except BaseException as error:
-        await outbox.settle(email, EmailState.UNKNOWN, f"{type(error).__name__}: {error}")
-        raise
+        end = end_of(error)
+        settled = await outbox.settle(email, end.state, end.reason)
+        if end.raises:
+            raise
+        return settled
     return await outbox.settle(email, EmailState.SENT)

@@ -126,6 +126,32 @@ class MailerContract(Contract):
         queued.advance(1)
         assert queued.begin_sending(email()) is EmailState.UNKNOWN
 
+    @pytest.mark.parametrize("found", [ConnectionError, EmailNotSent, EmailRefused])
+    def test_what_was_sent_stays_sent_whatever_a_sender_finds_that_has_overrun_its_lease(
+        self, make_house: MakeHouse, found: type[Exception]
+    ) -> None:
+        """It comes after another, and knows less."""
+        self.needs(Capability.RELAY)
+        house = make_house(deduplicates=True)
+        house.book()
+        confirmed(house)
+
+        def meanwhile() -> None:
+            house.post.during = lambda: None
+            house.advance(self.sending_seconds)
+            assert house.relay() == {"b:confirmation:0": EmailState.SENT}
+            house.post.failures = [found("too late")]
+
+        house.post.during = meanwhile
+        try:
+            assert house.mailer.deliver(email(), timeout=T) is EmailState.SENT
+        except ConnectionError:
+            assert found is ConnectionError
+        assert house.ledger() == {"b:confirmation:0": EmailState.SENT}
+        assert stored(house).email_sent
+        assert house.mailer.deliver(email(), timeout=T) is EmailState.SENT
+        assert house.post.accepted == ["b:confirmation:0"]
+
     def test_a_queued_mail_that_nobody_delivered_is_found_by_the_relay(self, queued: House) -> None:
         self.needs(Capability.RELAY)
         assert queued.relay() == {"b:confirmation:0": EmailState.SENT}

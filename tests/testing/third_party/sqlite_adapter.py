@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 
 from assign_core.booking import OPEN, SEATED, Booking, EmailState
 from assign_core.last_result import EmailVariant, LastResult, Source, Unreadable, record
-from assign_core.outbox import EmailNotSent, EmailRefused, MailSystemAway, Step, Transport, next_step, still_true
+from assign_core.outbox import MailSystemAway, Step, Transport, end_of, next_step, still_true
 from assign_core.ports import (
     Acquired,
     Busy,
@@ -245,18 +245,19 @@ class SqliteStore:
             email=None if confirmation.email is None else self._db.queue(confirmation.email),
         )
 
-    def _recorded(self, row: sqlite3.Row, result: LastResult) -> LastResult:
-        return record(self._db.last(row), result, revision=row["revision"], now=self._db.clock.now())
+    def _recorded(self, row: sqlite3.Row, result: LastResult, *, late: bool = False) -> LastResult:
+        now = self._db.clock.now()
+        return record(self._db.last(row), result, revision=row["revision"], now=now, late=late)
 
     def record(self, entry: Record, *, timeout: float) -> Recorded:
         with self._db.transaction(timeout):
             row = self._db.row(entry.booking_id)
             if row is None:
                 return Recorded(status="", last=None)
-            if entry.result is not None:
-                self._db.keep(row["id"], self._recorded(row, entry.result))
             lease = lease_of(row)
             ours = lease is not None and lease.attempt_id == entry.attempt_id
+            if entry.result is not None:
+                self._db.keep(row["id"], self._recorded(row, entry.result, late=not ours))
             after = self._db.row(entry.booking_id) or row
             if lease is not None and ours:
                 self._give_back(row, lease, entry)
@@ -341,16 +342,12 @@ class SqliteMailer:
             return state
         try:
             self._transport.send(email, idempotency_key=email.key, timeout=timeout)
-        except EmailRefused:
-            return self._settle(email, EmailState.FAILED)
-        except EmailNotSent as reason:
-            self._settle(email, EmailState.CLAIMED)
-            if isinstance(reason, MailSystemAway):
+        except BaseException as error:
+            end = end_of(error)
+            settled = self._settle(email, end.state)
+            if end.raises:
                 raise
-            return EmailState.CLAIMED
-        except BaseException:
-            self._settle(email, EmailState.UNKNOWN)
-            raise
+            return settled
         return self._settle(email, EmailState.SENT)
 
     def begin(self, email: Email) -> EmailState | None:
@@ -403,6 +400,9 @@ class SqliteMailer:
 
     def _settle(self, email: Email, state: EmailState) -> EmailState:
         with self._db.transaction():
+            (found,) = self._db.run("SELECT state FROM emails WHERE key = ?", email.key)
+            if found["state"] == EmailState.SENT:
+                return EmailState.SENT
             self._mark(email, state, None)
             row = self._db.row(email.booking_id)
             last = None if row is None else self._db.last(row)
