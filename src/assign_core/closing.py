@@ -54,15 +54,12 @@ async def close(notes: Notes, now: datetime, result: LastResult | None, decision
         notes.said[:0] = notes.handed
         await emit(notes)
         raise
-    notes.stage = "closed"
-    ours = reply.status in SEATED and reply.confirmed_by == notes.id
-    if notes.handed:
-        # They are stored if the confirm was committed, and only then.
-        before = len(notes.handed) if ours else _narrated_before(notes.handed)
-        await Emit(notes.handed[:before], stored=ours and reply.events_stored)
-    await emit(notes, stored=reply.events_stored)
-    # After the record: a hold that is not given back expires by itself, a result that is not recorded is lost.
-    await release(notes)
+    except (DeadlineExceeded, GeneratorExit):
+        raise
+    except BaseException as interruption:
+        await _close_again(notes, entry, interruption)
+        raise
+    ours = await _closed(notes, reply)
     if not looked and reply.status:
         return await _never_read(notes, now)
     if reply.status in SEATED and decision.action is not Action.ENSURE_EMAIL:
@@ -93,13 +90,40 @@ async def close(notes: Notes, now: datetime, result: LastResult | None, decision
     return await finish(notes, outcome, ended, decision, reason)
 
 
+async def _closed(notes: Notes, reply: Recorded) -> bool:
+    """Tell what happened, and give back what is held. Whether the row is seated by this attempt."""
+    notes.stage = "closed"
+    ours = reply.status in SEATED and reply.confirmed_by == notes.id
+    if notes.handed:
+        # They are stored if the confirm was committed, and only then.
+        before = len(notes.handed) if ours else _narrated_before(notes.handed)
+        await Emit(notes.handed[:before], stored=ours and reply.events_stored)
+    await emit(notes, stored=reply.events_stored)
+    # After the record: a hold that is not given back expires by itself, a result that is not recorded is lost.
+    await release(notes)
+    return ours
+
+
+async def _close_again(notes: Notes, entry: Record, interruption: BaseException) -> None:
+    """The host has no more time while the result is being recorded. What was found is found: the very same record goes
+    out again, since nobody knows whether the first has arrived."""
+    try:
+        await _closed(notes, await CloseAttempt(entry))
+        notes.said += notes.narrator.aborted(await Now(), reason_of(interruption))
+        await emit(notes)
+    except (Exception, DeadlineExceeded) as second:  # noqa: BLE001 - the interruption goes on, and this goes with it
+        interruption.add_note(f"the attempt's result could not be recorded: {reason_of(second)}")
+
+
 def _what_next(notes: Notes, now: datetime, result: LastResult | None) -> Decision:
     """The policy's view of the booking as this attempt leaves it."""
     booking = notes.booking
     if result is None:
         return decide(booking, notes.known, policy=notes.policy, now=now)
-    # What the search saw is the newest that is known; a change since then will show at the next look.
-    booking = replace(booking, capacity_version=result.capacity_version)
+    if booking.capacity_version is not None:
+        # What the search saw is the newest that is known; a change since then will show at the next look. (To a store
+        # that keeps no versions a planner's would mean that nothing ever changes.)
+        booking = replace(booking, capacity_version=result.capacity_version)
     known = record(notes.known, result, revision=booking.revision, now=now)
     return decide(booking, known, policy=notes.policy, now=now)
 

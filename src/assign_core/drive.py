@@ -26,6 +26,7 @@ from assign_core.effects import (
 )
 from assign_core.errors import DeadlineExceeded
 from assign_core.ports import AsyncRuntime, Clock, Runtime
+from assign_core.reasons import reason_of
 
 T = TypeVar("T")
 
@@ -172,3 +173,9 @@ async def _carry_out_async(
             raise owed from None
         result: T = stop.value
         return result
+    except (Exception, DeadlineExceeded) as error:
+        if owed is None:
+            raise
+        # Whoever asked for the end must not be told of a failure instead, and go on.
+        owed.add_note(f"the attempt ended with {reason_of(error)}")
+        raise owed from error

@@ -121,7 +121,7 @@ async def _attempt(notes: Notes) -> Outcome:
         # expires by itself, and the next attempt will see that this one was lost.
         raise
     except BaseException as error:
-        if not notes.over:
+        if not notes.over and notes.stage != "closing":
             await _cancelled(notes, error)
         raise
 

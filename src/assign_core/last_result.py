@@ -188,6 +188,7 @@ def record(
     *,
     revision: int,
     now: datetime,
+    late: bool = False,
     skew: timedelta = CLOCK_SKEW,
 ) -> LastResult:
     """What a store keeps when an attempt's ``result`` arrives, ``now``, at a row of this ``revision``.
@@ -199,6 +200,8 @@ def record(
     - What lies more than ``skew`` in the future was written by a wrong clock. It keeps what it counts, but not the last
       word. (In the future of *now*: a result may itself arrive late, after one that is newer.)
     - A success is over once a *later* attempt has failed: that one was made because the row no longer showed it.
+    - What a later attempt has *found* stands when an earlier one comes back that has outslept its lease (``late``), and
+      was counted as lost. It may know what has become of itself, but not more about the booking.
     """
     if not isinstance(stored, LastResult) or stored.revision > revision:
         return result
@@ -208,6 +211,9 @@ def record(
         stored = replace(stored, recorded_at=_just_before(result.recorded_at))
     if stored.success and not result.success and stored.attempt < result.attempt:
         stored = replace(stored, success=False, recorded_at=min(stored.recorded_at, _just_before(result.recorded_at)))
+    found = stored.failure_class not in {None, FailureClass.AMBIGUOUS}
+    if late and found and stored.attempt > result.attempt and not result.success:
+        result = replace(result, recorded_at=min(result.recorded_at, _just_before(stored.recorded_at)))
     return merge(stored, result)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from assign_core.booking import OPEN, Booking
+from assign_core.booking import OPEN, Booking, EmailState
 from assign_core.decision import Decision
 from assign_core.events import Event
 from assign_core.last_result import LastResult, Source, Strategy, Unreadable, record
@@ -135,7 +135,11 @@ class Notes:
         return Email(booking_id=self.booking_id, kind=EmailKind.of(revision), revision=revision)
 
     def suppress_email(self) -> bool:
-        return self.decision is not None and self.decision.suppress_email
+        """Whether the guest's e-mail need not even be queued. A claim is no reason: until it is handed over it can be
+        withdrawn, as that of a booking which is open again is; and to queue what is queued changes nothing.
+        """
+        claimed = self.booking.email is EmailState.CLAIMED
+        return self.decision is not None and self.decision.suppress_email and not claimed
 
 
 def next_number(last: LastResult | Unreadable | None, booking: Booking, source: Source) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from assign_core.decision import decide
 from assign_core.effects import Acquire, CloseAttempt, Confirm, Deliver, Effect, LookAtCapacity, ReleaseHold, Unfinished
@@ -36,6 +36,9 @@ DEFAULT_POLICY: Final = Policy()
 
 
 def checked(booking_id: str, trigger: str) -> None:
+    if not isinstance(cast(object, booking_id), str):
+        kind = type(booking_id).__name__
+        raise InvalidValue(f"booking_id is {booking_id!r}, of type {kind}; pass a string, such as str(booking_id)")
     if not booking_id:
         raise InvalidValue("booking_id is empty; pass the id of a booking in the store")
     if not 0 < len(trigger) <= LONGEST_TRIGGER:

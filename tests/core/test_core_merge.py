@@ -246,6 +246,37 @@ def test_a_success_is_over_once_a_later_attempt_has_failed() -> None:
     assert record(later, confirmed, revision=0, now=confirmed.recorded_at).success
 
 
+def test_what_comes_after_its_lease_leaves_a_later_attempts_finding() -> None:
+    found = replace(FAILED, attempt=2, attempt_id="a2", reason="No capacity", reason_code=ReasonCode.NO_CAPACITY)
+    late = replace(
+        FAILED, attempt=1, attempt_id="a1", reason_code=ReasonCode.TIMEOUT, recorded_at=NOON + timedelta(seconds=9)
+    )
+    now = late.recorded_at
+    mailed = replace(late, email_sent=True, email_variant=EmailVariant.STANDARD)
+    assert record(found, late, revision=0, now=now, late=True) == found
+    assert record(found, late, revision=0, now=now) == replace(late, attempt=2), "in its time it has the last word"
+    assert record(found, mailed, revision=0, now=now, late=True) == replace(
+        found, email_sent=True, email_variant=EmailVariant.STANDARD
+    )
+    # Where the later one does not know its outcome either, or is not later, there is nothing to be left.
+    unknown = replace(found, reason="", reason_code=ReasonCode.ATTEMPT_LOST)
+    assert record(unknown, late, revision=0, now=now, late=True) == replace(late, attempt=2)
+    assert record(replace(found, attempt=1), late, revision=0, now=now, late=True) == late
+    # A commit that was made is made.
+    confirmed = replace(late, success=True, reason=None, reason_code=None)
+    assert record(found, confirmed, revision=0, now=now, late=True) == replace(confirmed, attempt=2)
+
+
+@given(same_revision, st.booleans())
+def test_what_comes_late_loses_no_attempt_and_no_mail(pair: tuple[LastResult, LastResult], late: bool) -> None:
+    stored, result = pair
+    kept = record(stored, result, revision=result.revision, now=result.recorded_at, late=late)
+    assert kept.attempt == max(stored.attempt, result.attempt)
+    assert _suppressed(kept) is (_suppressed(stored) or _suppressed(result))
+    again = record(kept, result, revision=result.revision, now=result.recorded_at, late=late)
+    assert again == kept, "told twice, it says no more"
+
+
 @pytest.mark.parametrize("moment", [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)])
 def test_recording_survives_both_ends_of_the_calendar(moment: datetime) -> None:
     for stored, result in (

@@ -89,6 +89,7 @@ class GatedStore(AsyncStore):
         self.before_confirm: Callable[[], Awaitable[None]] | None = None
         self.after_confirm: Callable[[], Awaitable[None]] | None = None
         self.before_record: Callable[[], Awaitable[None]] | None = None
+        self.record_fails: Exception | None = None
 
     async def confirm(self, confirmation: Confirmation, *, timeout: float) -> Confirmed | NotConfirmed:
         if self.before_confirm is not None:
@@ -101,6 +102,8 @@ class GatedStore(AsyncStore):
     async def record(self, entry: Record, *, timeout: float) -> Recorded:
         if self.before_record is not None:
             await self.before_record()
+        if self.record_fails is not None:
+            raise self.record_fails
         return await super().record(entry, timeout=timeout)
 
 
@@ -415,6 +418,32 @@ def test_a_cancellation_during_the_clean_up_waits_for_it_and_is_then_delivered()
             await task
         assert house.last.reason_code is ReasonCode.TIMEOUT
         assert house.db.row("b").lease is None
+        await house.runtime.drain()
+
+    run(test)
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_cancellation_is_not_lost_because_the_clean_up_fails(hangs: bool) -> None:
+    """Whoever loops over failures of the store could not be stopped."""
+
+    async def test() -> None:
+        house = House(policy=replace(SHORT, grace=timedelta(seconds=0.05)) if hangs else SHORT)
+        gate = Gate()
+        house.store.before_record = gate
+        task = asyncio.create_task(house.engine.inline("b"))
+        await reached(gate)
+        task.cancel("during the record")
+        await settled()
+        if not hangs:
+            house.store.record_fails = ConnectionError("gone")
+            gate.open.set()
+        with pytest.raises(asyncio.CancelledError, match="during the record") as raised:
+            await task
+        assert task.cancelled()
+        (note,) = raised.value.__notes__
+        assert note.startswith("the attempt ended with " + ("TimeoutError" if hangs else "ConnectionError: gone"))
+        gate.open.set()
         await house.runtime.drain()
 
     run(test)

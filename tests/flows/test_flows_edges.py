@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any, Literal, cast
+from uuid import UUID
 
 import pytest
 from tests.flows.conftest import World
@@ -199,3 +200,13 @@ def test_a_setting_of_the_wrong_kind_is_refused_by_name(odd: dict[str, Any]) -> 
     (name,) = odd
     with pytest.raises(InvalidValue, match=rf"Policy\.{name} is"):
         Policy(**odd)
+
+
+@pytest.mark.parametrize("odd", [7, None, b"b", UUID(int=1)])
+def test_an_id_that_is_no_text_is_refused_and_the_remedy_named(odd: Any) -> None:
+    """A store would say so much later, and in its own words: once the attempt is to be recorded."""
+    world = World()
+    for call in (world.inline, world.job, world.run_job):
+        with pytest.raises(InvalidValue, match=r"booking_id is .* of type .*str\(booking_id\)"):
+            call(odd)
+    assert world.store.calls == []

@@ -6,18 +6,20 @@ Every story below is told once without disturbance, to learn its effects, and th
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Literal
 
 import pytest
-from tests.flows.conftest import OVERRUN, Breakdown, Cancelled, Stepper, World
+from tests.flows.conftest import EVENING, NO_TABLES, OVERRUN, Breakdown, Cancelled, Stepper, World
 
 from assign_core import EventName, Verdict
-from assign_core.effects import CloseAttempt, Confirm, Emit, RequestQuote
+from assign_core.booking import EmailState
+from assign_core.effects import CloseAttempt, Confirm, Deliver, Emit, RequestQuote
 from assign_core.last_result import LastResult
 from assign_core.last_result import Source as LastSource
 from assign_core.ports import Hold
+from assign_core.reasons import FailureClass
 from assign_floor import Floor, Table
 from assign_memory import Cue, Objection
 from assign_memory.database import Row
@@ -311,3 +313,68 @@ def test_a_lost_inline_attempt_and_a_lost_job_count_as_one_job_attempt() -> None
         world.advance(400)
     assert world.job().verdict is Verdict.CONFIRMED
     assert world.last().attempt == 2
+
+
+@pytest.mark.parametrize("arrived", [False, True])
+@pytest.mark.parametrize("source", ["inline", "job"])
+def test_an_interruption_of_the_record_is_no_finding(source: Literal["inline", "job"], arrived: bool) -> None:
+    """What was found is recorded, and decides; that the host had no more time says nothing of the booking."""
+    world = World(script=[Cue(answer=OVERRUN)])
+    world.book()
+    flow = world.flow(source)
+    flow.run_to(CloseAttempt)
+    if arrived:
+        flow.perform()
+    world.advance(0.1)
+    flow.throw(Cancelled("shutdown"))
+    flow.run()
+    assert isinstance(flow.error, Cancelled)
+    assert world.last().failure_class is FailureClass.PERMANENT
+    assert world.db.row("b").lease is None
+    assert world.store.due(EVENING, limit=9, timeout=1) == [], "it was given up, and stays so"
+    assert len(world.named(EventName.INLINE_OPERATION_ABORTED)) == (source == "inline")
+
+
+def test_an_interrupted_record_that_fails_too_leaves_the_interruption_as_it_was() -> None:
+    world = World(script=[Cue(answer=OVERRUN)])
+    world.book()
+    flow = world.flow("job")
+    flow.run_to(CloseAttempt)
+    flow.throw(Cancelled("shutdown"))
+    flow.throw(ConnectionError("gone"))
+    flow.run()
+    assert isinstance(flow.error, Cancelled)
+    assert flow.error.__notes__ == ["the attempt's result could not be recorded: ConnectionError: gone"]
+
+
+def test_a_claim_that_is_withdrawn_while_the_planner_searches_is_made_again() -> None:
+    """The staff has taken the table back. A relay looks at the claim while a job seats the guest again."""
+    world = World()
+    world.book()
+    first = world.flow("inline")
+    first.run_to(Deliver)
+    first.stop()
+    assert world.db.email_states() == {"b:confirmation:0": EmailState.CLAIMED}
+    world.db.set_status("b", "pending")
+    again = world.flow("job")
+    again.run_to(Confirm)
+    world.mailer.relay()
+    assert world.guest_mail() == []
+    again.run()
+    assert again.outcome is not None
+    assert again.outcome.verdict is Verdict.CONFIRMED
+    assert world.guest_mail() == ["b:confirmation:0"]
+
+
+def no_version(row: Row) -> None:
+    del row
+
+
+def test_a_planner_that_knows_versions_over_a_store_that_keeps_none_parks_nothing() -> None:
+    """Nothing could wake it."""
+    world = World(script=[Cue(answer=replace(NO_TABLES, capacity_version=7))])
+    world.db.version = no_version  # type: ignore[method-assign]  # a host that keeps none
+    world.book()
+    outcome = world.inline()
+    assert not outcome.parked
+    assert outcome.wait_until == world.last().recorded_at + world.policy.freshness

@@ -55,7 +55,7 @@ DEFECTS: Final = {
     "confirms whatever the status": ('row["status"] not in OPEN or not ours', "not ours"),
     "confirms after the lease has expired": (" and number(lease.expires_at) > now", ""),
     "seats two bookings at one table": ("return ReasonCode.OVERLAP if clash else None", "return None"),
-    "overwrites instead of merging": ("self._recorded(row, entry.result)", "entry.result"),
+    "overwrites instead of merging": ("self._recorded(row, entry.result, late=not ours)", "entry.result"),
     "forgets that an attempt died": (
         "Acquired(booking=booking, last=last, lost=left)",
         "Acquired(booking=booking, last=last)",
@@ -65,6 +65,7 @@ DEFECTS: Final = {
         'elif row["overtaken"]:',
     ),
     "forgets what came late": ('elif row["overtaken"] or (', "elif ("),
+    "lets what comes late have the last word": ("now=now, late=late)", "now=now)"),
     "takes what comes late for nothing new": ("                self._overtake(row", "                id(row"),
     "sends an unknown e-mail again": ("now=self._db.clock.now(),\n", "now=datetime.max.replace(tzinfo=UTC),\n"),
     "confirms by mail what the guest has moved": ("called_for=still,", "called_for=True,"),

@@ -50,7 +50,9 @@ class FloorPlanner:
             found = self._search(row, request, self._db.taken(window, but_for=row.id))
             if not found.candidates:
                 return self._nothing(row, request, window, found)
-            if row.lease is None or row.lease.attempt_id != request.attempt_id or row.status not in OPEN:
+            lease = row.lease
+            leased = lease is not None and lease.attempt_id == request.attempt_id
+            if lease is None or not leased or lease.expires_at <= self._db.clock.now() or row.status not in OPEN:
                 # A search that came back late takes nothing, neither from its successor nor for a booking that has
                 # been confirmed or cancelled meanwhile.
                 return NoHold(reason="BOOKING_CHANGED: attempt closed", reason_code=ReasonCode.BOOKING_CHANGED)

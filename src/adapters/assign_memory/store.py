@@ -80,8 +80,8 @@ class MemoryStore:
             self._db.keep(row, self._recorded(row, confirmation.result))
             return self._confirmed(row, confirmation)
 
-    def _recorded(self, row: Row, result: LastResult) -> LastResult:
-        return record(self._db.last(row), result, revision=row.revision, now=self._db.clock.now())
+    def _recorded(self, row: Row, result: LastResult, *, late: bool = False) -> LastResult:
+        return record(self._db.last(row), result, revision=row.revision, now=self._db.clock.now(), late=late)
 
     def _is_replay(self, row: Row, confirmation: Confirmation) -> bool:
         """The same confirm again, and what it did is still so."""
@@ -130,9 +130,9 @@ class MemoryStore:
             if row is None:
                 return Recorded(status="", last=None)
             known = self._db.last(row)
-            if entry.result is not None:
-                self._db.keep(row, self._recorded(row, entry.result))
             ours = row.lease is not None and row.lease.attempt_id == entry.attempt_id
+            if entry.result is not None:
+                self._db.keep(row, self._recorded(row, entry.result, late=not ours))
             if ours:
                 self._give_back(row, entry)
             elif row.status in OPEN and self._db.last(row) != known:

@@ -8,10 +8,12 @@ from datetime import timedelta
 import pytest
 
 from assign_core.ports import Record
+from assign_core.reasons import ReasonCode
 from assign_testing.house import DINNER, Contract, House, T
 from assign_testing.steps import (
     acquire,
     result,
+    stored,
     version,
 )
 
@@ -78,6 +80,28 @@ class DueContract(Contract):
         acquire(house, "a3")
         house.store.record(Record(booking_id="b", attempt_id="a3", result=result(house, "a3")), timeout=T)
         assert house.store.due(house.now, limit=9, timeout=T) == []
+
+    def test_an_attempt_that_comes_back_late_does_not_wake_what_its_successor_has_parked(self, house: House) -> None:
+        """It was counted as lost, and knows of itself only that it ran out of time."""
+        house.book()
+        acquire(house, "a1", seconds=5)
+        house.advance(6)
+        acquire(house, "a2")
+        parked = Record(
+            booking_id="b",
+            attempt_id="a2",
+            result=result(house, "a2", attempt=2, code=ReasonCode.NO_CAPACITY),
+            retry_at=house.now + timedelta(minutes=30),
+            parked_at_version=version(house),
+        )
+        house.store.record(parked, timeout=T)
+        house.advance(1)
+        late = result(house, "a1", code=ReasonCode.TIMEOUT)
+        answer = house.store.record(Record(booking_id="b", attempt_id="a1", result=late), timeout=T)
+        assert answer.last == stored(house)
+        assert stored(house).attempt_id == "a2"
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        assert list(house.store.due(house.now + timedelta(minutes=30), limit=9, timeout=T)) == ["b"]
 
     def test_a_late_result_is_no_news_to_the_dead(self, house: House) -> None:
         """Whoever had the lease last has died too; what it left is found all the same."""

@@ -40,7 +40,7 @@ class HoldContract(Contract):
         confirm(house, second, "a2")
         assert house.status() == "confirmed"
 
-    @pytest.mark.parametrize("end", ["recorded", "succeeded", "confirmed", "cancelled"])
+    @pytest.mark.parametrize("end", ["recorded", "expired", "succeeded", "confirmed", "cancelled"])
     def test_a_search_that_comes_back_late_takes_nothing(self, house: House, end: str) -> None:
         """P3: nobody is left who would release it."""
         house.book()
@@ -48,6 +48,9 @@ class HoldContract(Contract):
             case "recorded":
                 acquire(house)
                 house.store.record(Record(booking_id="b", attempt_id="a1", result=None), timeout=T)
+            case "expired":
+                acquire(house, seconds=1)
+                house.advance(1)
             case "succeeded":
                 acquire(house, seconds=1)
                 house.advance(2)

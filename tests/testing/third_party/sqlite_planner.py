@@ -39,7 +39,8 @@ class SqlitePlanner:
             if not found.candidates:
                 return self._nothing(request, row, found, taken, held)
             lease = lease_of(row)
-            if lease is None or lease.attempt_id != request.attempt_id or row["status"] not in OPEN:
+            ours = lease is not None and lease.attempt_id == request.attempt_id
+            if lease is None or not ours or lease.expires_at <= self._db.clock.now() or row["status"] not in OPEN:
                 return NoHold(reason="BOOKING_CHANGED", reason_code=ReasonCode.BOOKING_CHANGED)
             return self._hold(request, row, found)
 
