@@ -44,6 +44,7 @@ def nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         (["--dsn", NOWHERE, "--timezone", "Europe/Nowhere"], "Europe/Zurich"),
         (["--dsn", NOWHERE, "--timezone", "../etc"], "Europe/Zurich"),
         (["--dsn", NOWHERE, "--limit", "0"], "--limit"),
+        (["--dsn", NOWHERE, "--limit", str(2**63)], "--limit"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(
@@ -54,6 +55,23 @@ def test_what_cannot_be_meant_is_one_line(
     line = refusal("relay", *arguments)
     assert said in line
     assert "s3cret" not in line
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--every"])
+@pytest.mark.parametrize("seconds", ["nan", "-nan", "inf", "-inf", "1e300", "86401", "0", "-1", "soon"])
+def test_seconds_are_a_number_up_to_a_day(refusal: Refusal, option: str, seconds: str) -> None:
+    """Neither a clock nor a database can add more, and a pause of ``nan`` is none."""
+    line = refusal("relay", "--dsn", NOWHERE, "--transport", "bad_mail:fails", f"{option}={seconds}")
+    assert f"'{option}'" in line
+    assert "bad_mail" not in line
+
+
+@pytest.mark.parametrize("option", ["--timeout", "--every"])
+@pytest.mark.parametrize("seconds", ["1", "86400"])
+def test_a_day_is_not_too_long(refusal: Refusal, option: str, seconds: str) -> None:
+    assert "no_such_module" in refusal(
+        "relay", "--dsn", NOWHERE, "--transport", "no_such_module:f", f"{option}={seconds}"
+    )
 
 
 def test_a_database_that_cannot_be_reached_is_one_line(refusal: Refusal, tmp_path: Path) -> None:

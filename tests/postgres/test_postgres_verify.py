@@ -222,3 +222,26 @@ def test_command_names_every_fault(dsn: str, engine: Engine) -> None:
     told = json.loads(ask("--dsn", dsn, "--json").stdout)
     assert told["ok"] is False
     assert sorted(each["state"] for each in told["findings"] if each["state"] != "ok") == ["missing", "wrong"]
+
+
+@pytest.mark.once
+def test_command_names_a_missing_table_and_not_what_it_would_have(empty_dsn: str) -> None:
+    """A line for each, whole, so that it can be searched."""
+    said = ask("--dsn", empty_dsn)
+    assert said.exit_code == 1
+    lines = said.stdout.splitlines()
+    told = [line for line in lines if line.startswith("missing ") and ": it is not there; " in line]
+    heading = 1 + len({each["kind"] for each in json.loads(ask("--dsn", empty_dsn, "--json").stdout)["findings"]})
+    assert len(lines) == heading + len(told), "nothing is folded"
+    assert any(line.startswith("missing table auto_assign_emails: ") for line in told)
+    parts = [line.split()[1:3] for line in told if "." in line.partition(":")[0]]
+    assert parts == [], "each would be in a table that is missing"
+
+
+@pytest.mark.once
+def test_command_names_what_a_table_lacks_beside_one_that_is_missing(dsn: str, engine: Engine) -> None:
+    run(engine, "DROP TABLE auto_assign_freed CASCADE", "DROP INDEX auto_assign_emails_waiting")
+    told = [line.partition(":")[0] for line in ask("--dsn", dsn).stdout.splitlines() if line.startswith("missing ")]
+    assert "missing table auto_assign_freed" in told
+    assert "missing index auto_assign_emails.auto_assign_emails_waiting" in told
+    assert not [line for line in told if "auto_assign_freed." in line]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import math
 import sys
 from datetime import datetime
 from typing import BinaryIO, Final, NoReturn
@@ -18,6 +19,7 @@ LONGEST_DOCUMENT: Final = 1 << 20
 """Bytes of a JSON file that are read at most; a booking or a policy takes a few hundred."""
 _WHOLE_64_BITS: Final = 1 << 63
 _LONGEST_SHOWN: Final = 60
+_DAY: Final = 86_400.0
 
 
 def shown(value: object) -> str:
@@ -153,3 +155,17 @@ def moment_option(_ctx: click.Context, param: click.Parameter, value: str | None
         return None if value is None else moment(value)
     except ValueError as error:
         raise BadInput(f"{param.opts[0]} {error}") from None
+
+
+class Seconds(click.FloatRange):
+    """For an option's ``type``: from ``least`` seconds to a day, which every clock and every database can add."""
+
+    def __init__(self, least: float) -> None:
+        super().__init__(least, _DAY)
+
+    def convert(self, value: float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number; ``nan`` is none, although it is below no limit and above none."""
+        found = float(super().convert(value, param, ctx))
+        if math.isnan(found):
+            self.fail(f"{value} is no number of seconds; pass one from {self.min} to {self.max:g}", param, ctx)
+        return found

@@ -17,7 +17,7 @@ from assign_postgres.migration_files import MigrationFile, migration_files, with
 @dsn_option
 @groups_option
 @click.option("--dry-run", is_flag=True, help="Say what would be applied, and change nothing.")
-@click.option("--print", "print_", is_flag=True, help="Print the SQL of all files; connects to nothing.")
+@click.option("--print", "print_", is_flag=True, help="Print the SQL of all files; needs the driver, but no database.")
 @names_options
 def migrate(dsn: str | None, groups: tuple[str, ...], *, dry_run: bool, print_: bool, **names: str) -> None:
     """Apply the migrations that a database lacks.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, timedelta
@@ -25,6 +24,8 @@ import click
 from assign_cli.app import Command
 from assign_cli.database import dsn_option, names_of, names_options, open_connection
 from assign_cli.errors import BadInput, Refusal
+from assign_cli.inputs import Seconds
+from assign_cli.relayed import Listener, lines
 from assign_cli.terminal import printable
 from assign_core.booking import EmailState
 from assign_core.errors import InvalidValue
@@ -45,6 +46,8 @@ except ModuleNotFoundError as missing:
 
 _SHOWN: Final = 20
 """E-mails of an unknown fate that are listed; the ledger has them all."""
+_MOST: Final = 1_000_000
+"""E-mails of one round; they are read at once."""
 _SECONDS_TO_SETTLE: Final = 60.0
 
 
@@ -75,10 +78,10 @@ def _zone(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Zo
 )
 @click.option("--deduplicates", is_flag=True, help="With --smtp: the server sends no second e-mail of one Message-ID.")
 @click.option("--transport", "factory", metavar="MODULE:NAME", help="Instead of --smtp: what makes your own transport.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="E-mails of one round.")
-@click.option("--timeout", type=click.FloatRange(1), default=30.0, show_default=True, help="Seconds for one e-mail.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True, help="E-mails of one round.")
+@click.option("--timeout", type=Seconds(1), default=30.0, show_default=True, help="Seconds for one e-mail.")
 @click.option("--once", is_flag=True, help="One round, then end. The default.")
-@click.option("--every", type=click.FloatRange(0.05), metavar="SECONDS", help="Rounds until SIGTERM or Ctrl-C.")
+@click.option("--every", type=Seconds(0.05), metavar="SECONDS", help="Rounds until SIGTERM or Ctrl-C.")
 @click.option("--sent", "known_sent", multiple=True, metavar="KEY", help="Note that an unknown e-mail was sent.")
 @click.option("--send-again", "known_lost", multiple=True, metavar="KEY", help="Note that one was not: it is sent.")
 @names_options
@@ -121,7 +124,7 @@ def relay(
         for email, state in found:
             _decide(outbox, email, state)
         with _until_told_to_end() as ending:
-            left = _rounds(PostgresMailer(outbox, transport), outbox, ending, limit, timeout, every)
+            left = _rounds(outbox, transport, ending, limit, timeout, every)
     except (DatabaseFailure, TimeoutError) as error:
         raise Refusal(str(error)) from None
     if left:
@@ -138,8 +141,8 @@ def _decided(sent: tuple[str, ...], lost: tuple[str, ...]) -> tuple[tuple[tuple[
 
 
 def _rounds(
-    mailer: PostgresMailer,
     outbox: PostgresOutbox,
+    transport: Transport,
     ending: threading.Event,
     limit: int,
     timeout: float,
@@ -149,6 +152,8 @@ def _rounds(
     shown: set[str] = set()
     unknown: list[Unknown] = []
     while True:
+        listener = Listener(transport)
+        mailer = PostgresMailer(outbox, listener)
         try:
             states = mailer.relay(limit=limit, timeout=timeout, go_on=lambda: not ending.is_set())
             unknown = list(outbox.unknown(limit=_SHOWN))
@@ -158,10 +163,7 @@ def _rounds(
             click.echo(f"assign-core: {printable(str(error))}; trying again", err=True)
         else:
             if states or every is None:
-                counts = Counter(states.values())
-                waiting = counts.pop(EmailState.CLAIMED, 0)
-                said = [f"{state.value} {counts[state]}" for state in EmailState if counts[state]]
-                click.echo(", ".join([*said, f"waiting {waiting}"] if said or waiting else ["nothing is waiting"]))
+                click.echo("\n".join(lines(states, listener.reasons)))
             fresh = [each for each in unknown if each.email.key not in shown]
             shown = {each.email.key for each in unknown}
             _show(fresh)

@@ -36,11 +36,15 @@ def say_json_line(value: object) -> None:
     click.echo(json.dumps(value))
 
 
-def show(*parts: RenderableType) -> None:
-    """Tables and paragraphs, as wide as the terminal, or 80 columns where there is none."""
+def show(*parts: RenderableType, folds: bool = True) -> None:
+    """Tables and paragraphs, as wide as the terminal, or 80 columns where there is none.
+
+    Args:
+        folds: a line that is longer goes on in the next one; not where each line is to be found by itself.
+    """
     console = Console(markup=False, emoji=False, highlight=False)
     with console.capture() as captured:
         for part in parts:
-            console.print(part)
+            console.print(part, soft_wrap=not folds)
     # Trailing blanks come from padded cells, and make every diff of two outputs noisy.
     click.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 
 import click
 from rich.table import Table
@@ -56,15 +57,27 @@ def _as_json(finding: Finding) -> dict[str, str]:
 
 
 def _show(findings: list[Finding]) -> None:
-    """What is there in one table, then a line and a remedy for each thing that is not as it should be."""
+    """What is there in one table, then a line and a remedy for each thing that is not as it should be.
+
+    Of a table that is missing, not for what it would have: one migration brings them all.
+    """
     counts = Counter((finding.kind, finding.state) for finding in findings)
     table = Table("", *(state.value for state in State), box=None, pad_edge=False)
     for kind in dict.fromkeys(finding.kind for finding in findings):
         table.add_row(kind, *(str(counts[kind, state] or "") for state in State))
     show(table)
+    tables = {finding.name: finding.state for finding in findings if finding.kind == "table"}
     for finding in findings:
-        if finding.state is not State.OK:
+        if finding.state is not State.OK and tables.get(_table_of(finding, tables)) is not State.MISSING:
             words = printable(f"{finding.kind} {finding.name}: {finding.detail}; {finding.remedy}")
-            show(Text(finding.state.value, style=_STYLES[finding.state]).append(f" {words}", style="default"))
+            show(
+                Text(finding.state.value, style=_STYLES[finding.state]).append(f" {words}", style="default"),
+                folds=False,
+            )
     if all(finding.state is State.OK for finding in findings):
         show(Text(f"all {len(findings)} things are there and as they should be"))
+
+
+def _table_of(finding: Finding, tables: Collection[str]) -> str:
+    """The table that it would be a part of; a name may hold a dot, so it is the longest that fits."""
+    return max((table for table in tables if finding.name.startswith(f"{table}.")), key=len, default="")
