@@ -45,9 +45,10 @@ class Rule:
     """A row of the table.
 
     Attributes:
-        names: what a decision may call the rule; for a row with two names, ``when`` and ``then`` have two parts.
+        names: what a decision may call the rule.
         when: the condition, and
-        then: the answer, for people.
+        then: the answer, for people. A condition of several parts, set apart by "; ", has an answer for each, and a
+            name for each or one for all; the last part that applies decides.
         answer: the answer, for :func:`decide`; ``None`` passes on to the next row.
         standing, evidence, failure: where the row can apply at all; ``None``: everywhere.
     """
@@ -214,7 +215,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         names=("start_passed", "cutoff"),
-        when="The start has passed; or it is nearer than the cutoff and an attempt has been made.",
+        when="The start has passed; or the start is nearer than the cutoff, and an attempt has been made.",
         then="`give_up`",
         answer=_too_late,
     ),
@@ -237,9 +238,10 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         names=("capacity_unchanged", "revalidation_due"),
         when="*Capacity* failure, and the capacity version has not grown; "
-        "and there was no real search for the revalidation limit.",
+        "and there was no real search for the revalidation limit, no job has attempted yet, and the booking is in the "
+        "revalidation share.",
         then="`wait`, parked, until the version grows, looking again at the revalidation limit and at the cutoff; "
-        "`attempt`, if no job has attempted yet and the booking is in the revalidation share.",
+        "`attempt`.",
         answer=_capacity_unchanged,
         evidence=DATED,
         failure=FailureClass.CAPACITY,
@@ -271,10 +273,10 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         names=("outcome_unknown",),
-        when="Fresh or revalidated *ambiguous* outcome, and the row, just read, is still pending.",
-        then="`attempt`, same strategy; after a job's own attempt `wait` for the delay first; ambiguous budget. "
-        "After a job's own *timeout* `wait` until it goes stale, as after a fresh capacity failure; the smaller of "
-        "both budgets.",
+        when="Fresh or revalidated *ambiguous* outcome, and the row, just read, is still pending; and it is of a job's "
+        "own attempt; and that attempt ended by *timeout*.",
+        then="`attempt`, same strategy, ambiguous budget; `wait` for the delay first, ambiguous budget; `wait` until "
+        "it goes stale, as after a fresh capacity failure, the smaller of both budgets.",
         answer=_ambiguous,
         evidence=USABLE,
         failure=FailureClass.AMBIGUOUS,
@@ -289,7 +291,7 @@ RULES: Final[tuple[Rule, ...]] = (
     ),
     Rule(
         names=("no_usable_evidence",),
-        when="Absent, stale, unreadable, from the future, or of an older revision; or a success that the row does not "
+        when="Absent, stale, unreadable, from the future, of an older revision, or a success that the row does not "
         "show.",
         then="`attempt` now; full budget.",
         answer=_no_usable_evidence,

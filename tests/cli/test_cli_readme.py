@@ -15,14 +15,15 @@ from assign_bench.claims import claims
 from assign_bench.results import loads
 from assign_cli.measured import MEASURED, QUICK, results_folder
 from assign_cli.readme import PARTS, decision_table, events_table, policy_table, readme, rewrite
-from assign_core import CATALOGUE, RULES, Policy
-from assign_core.rules import MODIFIERS
+from assign_cli.reference import decision_rows
+from assign_core import CATALOGUE, Policy
 
 Write = Callable[..., Path]
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 END = "<!-- end generated -->"
+DOCUMENTS = ("README.md", "benchmarks/README.md", "docs/reference.md")
 
 
 def begin(part: str) -> str:
@@ -41,14 +42,10 @@ def cells(table: str) -> list[list[str]]:
     return [line[2:-2].split(" | ") for line in lines[2:]]
 
 
-def test_the_decision_table_has_a_row_for_each_rule_and_each_modifier() -> None:
+def test_the_decision_table_has_its_rows_and_no_cell_packs_two_rules() -> None:
     rows = cells(decision_table())
-    numbers = [str(number) for number in range(1, len(RULES) + 1)]
-    assert [row[0] for row in rows] == [*numbers, *("+" for _ in MODIFIERS)]
-    names = [*(list(rule.names) for rule in RULES), *([modifier.name] for modifier in MODIFIERS)]
-    assert [row[1].replace("`", "").split(" / ") for row in rows] == names
-    words = [*([rule.when, rule.then] for rule in RULES), *([each.when, each.then] for each in MODIFIERS)]
-    assert [row[2:] for row in rows] == words
+    assert [tuple(row) for row in rows] == list(decision_rows())
+    assert not any(" / " in row[1] for row in rows)
 
 
 def test_the_policy_table_has_a_row_for_each_setting_with_its_default_told_once() -> None:
@@ -181,14 +178,14 @@ def test_a_document_that_cannot_be_read_is_refused(tmp_path: Path, write: Write)
     assert call(write("README.md", b"\xff")).exit_code == 2
 
 
-@pytest.mark.parametrize("name", ["README.md", "benchmarks/README.md"])
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_the_projects_own_documents_have_not_drifted(name: str) -> None:
     document = (ROOT / name).read_bytes().decode()
     assert rewrite(document, (ROOT / name).parent)[1] == [], "run make docs"
 
 
 def test_every_part_stands_in_one_of_the_projects_documents() -> None:
-    documents = "".join((ROOT / name).read_text() for name in ("README.md", "benchmarks/README.md"))
+    documents = "".join((ROOT / name).read_text() for name in DOCUMENTS)
     assert {part: documents.count(begin(part)) for part in PARTS} == dict.fromkeys(PARTS, 1)
 
 
@@ -210,3 +207,53 @@ def test_a_measured_part_whose_results_are_not_there_names_the_file_and_the_reme
 def test_the_kept_results_claim_what_their_figures_say() -> None:
     found = loads((RESULTS / QUICK).read_text())
     assert found.claims == claims(found.summaries), "run make bench-quick"
+
+
+@pytest.mark.parametrize("kinder", ["lost_at_cutoff", "lost_at_end"])
+def test_a_loss_by_either_reading_shows_in_the_readmes_table(write: Write, results: Path, kinder: str) -> None:
+    value = json.loads(results.read_text())
+    for each in value["summaries"]:
+        each["seeds_with_loss"] |= {"lost_at_cutoff": 0, "lost_at_end": 0}
+    ours = next(each for each in value["summaries"] if (each["workload"], each["policy"]) == ("busy", "ours"))
+    ours["seeds_with_loss"][kinder] = 3
+    results.write_text(json.dumps(value))
+    path = write("README.md", f"{begin('benchmark')}\n{END}\n")
+    call(path)
+    shown = {"lost_at_cutoff": "3 / 0 of 5", "lost_at_end": "0 / 3 of 5"}[kinder]
+    assert path.read_text().count(shown) == 1
+    (words,) = (line for line in path.read_text().splitlines() if line.startswith("- **Lost bookings.**"))
+    assert ("that was so on 3 of" in words) is (kinder == "lost_at_cutoff")
+    assert ("in the end on 3 (`busy`)" in words) is (kinder == "lost_at_end")
+
+
+@pytest.mark.parametrize(
+    ("not_run", "words"),
+    [
+        (["case", "flows"], "2 of the engine's 4 modules (the others, `case`, `flows`, were not run)"),
+        ([], "all 2 modules of the engine"),
+    ],
+)
+@pytest.mark.usefixtures("results")
+def test_a_score_of_mutants_says_of_which_modules_it_is(
+    write: Write, tmp_path: Path, not_run: list[str], words: str
+) -> None:
+    score = {"killed": 9, "timed_out": 0, "survived": 1}
+    mutation = {"modules": {"policy": score, "rules": score}, "not_run": not_run}
+    (tmp_path / "benchmarks" / "results" / "mutation.json").write_text(json.dumps(mutation))
+    path = write("README.md", f"{begin('proof')}\n{END}\n")
+    call(path)
+    assert f"of 20 mutants in {words}, the tests kill 90.0 %" in path.read_text()
+
+
+@pytest.mark.parametrize(("load", "words"), [(4.0, "was not idle"), (0.1, "was nearly idle")])
+@pytest.mark.parametrize("part", ["costs", "costs-in-brief"])
+def test_figures_of_a_server_say_how_busy_the_machine_was(
+    write: Write, results: Path, part: str, load: float, words: str
+) -> None:
+    kept = results.parent / "postgres.json"
+    value = json.loads(kept.read_text())
+    value["machine"] |= {"load": load, "cores": 2}
+    kept.write_text(json.dumps(value))
+    path = write("README.md", f"{begin(part)}\n{END}\n")
+    call(path)
+    assert f"load average was {load:g} on 2 cores then: the machine {words}." in path.read_text()

@@ -72,7 +72,7 @@ def test_a_booking_without_anything_known_is_told_in_whole() -> None:
         "Call the planner now.",
         "Job attempts used: 0 of 4.",
         (
-            "Rule no_usable_evidence: Absent, stale, unreadable, from the future, or of an older revision; or a "
+            "Rule no_usable_evidence: Absent, stale, unreadable, from the future, of an older revision, or a "
             "success that the row does not show. Then attempt now; full budget."
         ),
     )

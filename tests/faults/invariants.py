@@ -2,7 +2,7 @@
 
 Nothing here believes a flow, an answer or an event buffer. What is true is what the rows say, and beside them two
 journals that no crash can touch: the hand-overs to the mail system, and the calls of the planner. Every check names
-the promise of DESIGN.md that it holds to, and all that is broken is told at once.
+the promise that it holds to, of ``assign_testing/PROMISES.md``, and all that is broken is told at once.
 """
 
 from __future__ import annotations

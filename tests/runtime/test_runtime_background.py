@@ -84,8 +84,15 @@ def test_a_request_is_answered_while_telemetry_hangs(slow: Recorded) -> None:
     database = MemoryDatabase(sample_floor(), runtime)
     database.add_booking("b", party=2, start_at=runtime.now() + timedelta(hours=7))
     telemetry = BackgroundTelemetry(slow, runtime)
-    ports = {**memory_ports(database), "telemetry": telemetry}
-    app = AutoAssign(runtime=runtime, planner_keeps_time=True, **ports)  # type: ignore[arg-type]  # of one dictionary
+    ports = memory_ports(database)
+    app = AutoAssign(
+        runtime=runtime,
+        store=ports["store"],
+        planner=ports["planner"],
+        mailer=ports["mailer"],
+        telemetry=telemetry,
+        planner_keeps_time=True,
+    )
     outcomes: list[Outcome] = []
     within(lambda: outcomes.append(app.inline("b")))
     assert outcomes[0].verdict is Verdict.CONFIRMED

@@ -44,14 +44,41 @@ def _part(command: str, names: Sequence[str], write: Callable[..., Iterable[str]
 def _costs(micro_text: str, postgres_text: str) -> Iterator[str]:
     micro, postgres = json.loads(micro_text), json.loads(postgres_text)
     server = postgres["server"]
-    yield f"{_machine(micro['machine'])}, {_versions(micro['versions'])}; medians:"
-    yield table(("", "assign-core", "target", "the same question to others"), map(_comparison, micro["comparisons"]))
+    yield f"{_machine(micro['machine'])}, {_versions(micro['versions'])}; medians. {_load(micro['machine'])}"
+    yield table(("", "assign-core", "target", "others, in multiples of ours"), map(_comparison, micro["comparisons"]))
+    yield "0.5x means that the other takes half of our time, 2x that it takes twice as long: below 1 it is faster."
     yield (
         "Whole attempts with the real planner, each confirming a booking, on PostgreSQL "
-        f"{server['server_version'].split()[0]}, fsync {server['fsync']}; server and workers share the machine:"
+        f"{server['server_version'].split()[0]}, fsync {server['fsync']}; on the same machine. "
+        f"{_load(postgres['machine'])}"
     )
     yield table(_RATES_HEAD, map(_rate, postgres["rates"]))
     yield "\n".join(f"- {line}" for line in _on_postgres(postgres))
+
+
+def _costs_in_brief(micro_text: str, postgres_text: str) -> Iterator[str]:
+    micro, found = json.loads(micro_text), json.loads(postgres_text)
+    decision = next(each for each in micro["comparisons"] if each["question"] == "decision")
+    trips = {each["kind"]: each["beside_planner"] for each in found["round_trips"]}
+    inline = [each for each in found["rates"] if each["kind"] == "inline"]
+    each_rate = ", ".join(
+        f"{each['per_second']:.0f} a second with {each['workers']} worker{'s' if each['workers'] > 1 else ''}"
+        for each in (inline[0], inline[-1])
+    )
+    lines = (
+        f"A decision takes {decision['contestants']['assign-core']['median_us']:.1f} µs.",
+        f"Database round trips beside your planner: {trips['inline']:g} an inline attempt, {trips['job']:g} a job's.",
+        f"Whole inline attempts on PostgreSQL, with the planner that is included: {each_rate}.",
+    )
+    yield f"On PostgreSQL it was measured on {_machine(found['machine'])}. {_load(found['machine'])}"
+    yield "\n".join(f"- {line}" for line in lines)
+
+
+def _load(machine: Json) -> str:
+    """How busy the machine was; figures of a busy one are worse than those of an idle one."""
+    load, cores = machine["load"], machine["cores"]
+    idle = "the machine was nearly idle" if load <= cores / 4 else "the machine was not idle"
+    return f"Its load average was {load:g} on {cores} cores then: {idle}."
 
 
 def _comparison(each: Json) -> tuple[str, ...]:
@@ -108,9 +135,13 @@ def _on_postgres(found: Json) -> Iterator[str]:
 
 
 def _proof(explored_text: str, mutation_text: str) -> Iterator[str]:
-    explored, modules = json.loads(explored_text), json.loads(mutation_text)["modules"]
+    explored, mutation = json.loads(explored_text), json.loads(mutation_text)
+    modules = mutation["modules"]
     bounds = f"every schedule with up to {explored['preemptions']} preemptions and {explored['faults']} fault"
-    rows = [(f"`{name}`", f"{each['schedules']:,}") for name, each in explored["exhaustive"].items()]
+    rows = [
+        (name.replace("a free house", "an empty restaurant"), f"{each['schedules']:,}")
+        for name, each in explored["exhaustive"].items()
+    ]
     yield table((bounds, "schedules"), rows)
     yield (
         f"By chance, {explored['random']:,} schedules, {explored['random_with_two_faults_or_more']:,} of them with two "
@@ -121,10 +152,18 @@ def _proof(explored_text: str, mutation_text: str) -> Iterator[str]:
     )
     mutants = killed + endless + survived
     yield (
-        f"Of {mutants:,} mutants in {len(modules)} modules of the engine the tests kill "
+        f"Mutation testing: of {mutants:,} mutants in {_scope(list(modules), mutation['not_run'])}, the tests kill "
         f"{100 * (killed + endless) / mutants:.1f} % ({endless} of them by never ending). The {survived} that survive "
         "are listed, each with its reason, in [`tests/mutation/survivors.toml`](tests/mutation/survivors.toml)."
     )
+
+
+def _scope(run: Sequence[str], left_out: Sequence[str]) -> str:
+    """Which modules the score is of; a score of a part says so."""
+    if not left_out:
+        return f"all {len(run)} modules of the engine"
+    others = ", ".join(f"`{name}`" for name in left_out)
+    return f"{len(run)} of the engine's {len(run) + len(left_out)} modules (the others, {others}, were not run)"
 
 
 def _machine(machine: Json) -> str:
@@ -144,6 +183,9 @@ MEASURED: Final[Mapping[str, Callable[[Path], str]]] = {
     "benchmark": _part("make bench-quick", (QUICK,), _benchmark(in_brief)),
     "benchmark-in-full": _part("make bench-quick", (QUICK,), _benchmark(as_markdown)),
     "costs": _part("make bench-micro and make bench-postgres", ("micro.json", "postgres.json"), _costs),
+    "costs-in-brief": _part(
+        "make bench-micro and make bench-postgres", ("micro.json", "postgres.json"), _costs_in_brief
+    ),
     "proof": _part("make soak and make mutation", ("explored.json", "mutation.json"), _proof),
 }
 """Each part by its name; it is given the folder that the document is in."""

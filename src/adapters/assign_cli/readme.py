@@ -28,16 +28,20 @@ from assign_cli.app import Command
 from assign_cli.errors import BadInput
 from assign_cli.inputs import STANDARD_INPUT, read_bytes
 from assign_cli.measured import MEASURED
-from assign_cli.reference import BLOB_HEAD, COMMANDS_HEAD, blob_rows, command_rows
-from assign_core import CATALOGUE, RULES, Policy, Strategy
-from assign_core.rules import MODIFIERS
+from assign_cli.reference import (
+    BLOB_HEAD,
+    COMMANDS_HEAD,
+    DECISION_HEAD,
+    blob_rows,
+    command_rows,
+    decision_rows,
+)
+from assign_core import CATALOGUE, Policy, Strategy
 
 
 def decision_table() -> str:
     """The rules in order, the first that has an answer decides; and below them what may change a rule's answer."""
-    rules = [(str(number), _names(rule.names), rule.when, rule.then) for number, rule in enumerate(RULES, 1)]
-    modifiers = [("+", _names((modifier.name,)), modifier.when, modifier.then) for modifier in MODIFIERS]
-    return _table(("#", "rule", "when", "then"), rules + modifiers)
+    return _table(DECISION_HEAD, decision_rows())
 
 
 def policy_table() -> str:
@@ -69,10 +73,6 @@ PARTS: Final[Mapping[str, Callable[[Path], str]]] = {
     **MEASURED,
 }
 """Each part, given the folder that the document is in."""
-
-
-def _names(names: Iterable[str]) -> str:
-    return " / ".join(f"`{name}`" for name in names)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

@@ -1,24 +1,56 @@
-"""Two tables of the documentation, as rows: the commands as they are called, and the keys of the stored blob.
+"""Tables of the documentation, as rows: the decision, the commands as they are called, the keys of the stored blob.
 
-Both are read from what the program itself goes by: the commands' own parameters, and the published JSON Schema.
+All are read from what the program itself goes by: the rules, the commands' own parameters, the published JSON Schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from string import ascii_lowercase
 from typing import Final, cast
 
 import click
 
 from assign_cli.app import Subcommand
+from assign_core import RULES
+from assign_core.rules import MODIFIERS, Rule
 from assign_wire import JSON, schema
 
 Row = tuple[str, ...]
 
+DECISION_HEAD: Final[Row] = ("#", "rule", "when", "then")
 COMMANDS_HEAD: Final[Row] = ("command", "arguments and options", "what for")
 BLOB_HEAD: Final[Row] = ("key", "type", "meaning")
 _FEW: Final = 4
 """More values than these are counted, not listed."""
+
+
+def decision_rows(rules: Sequence[Rule] = RULES) -> Iterator[Row]:
+    """A row for each part of each rule, in order, and for each modifier."""
+    for number, rule in enumerate(rules, 1):
+        yield from _parts(number, rule)
+    for modifier in MODIFIERS:
+        yield "+", f"`{modifier.name}`", modifier.when, modifier.then
+
+
+def _parts(number: int, rule: Rule) -> Iterator[Row]:
+    """A rule whose condition has several parts is several rows, 7a, 7b and so on."""
+    whens = rule.when.removesuffix(".").split("; ")
+    if len(whens) == 1:
+        yield str(number), " / ".join(f"`{name}`" for name in rule.names), rule.when, rule.then
+        return
+    names, thens = _for_each(rule.names, whens), _for_each(rule.then.removesuffix(".").split("; "), whens)
+    before, end = "", "." if rule.then.endswith(".") else ""
+    for letter, name, when, then in zip(ascii_lowercase, names, whens, thens, strict=False):
+        joined = f"As {before}, {when}" if when.startswith("and ") else when.removeprefix("or ")
+        yield f"{number}{letter}", f"`{name}`", f"{joined[:1].upper()}{joined[1:]}.", then + end
+        before = f"{number}{letter}"
+
+
+def _for_each(said: Sequence[str], whens: Sequence[str]) -> Sequence[str]:
+    if len(said) not in {1, len(whens)}:
+        raise ValueError(f"{list(said)} are {len(said)}, for {len(whens)} conditions: {list(whens)}")
+    return said if len(said) > 1 else [*said] * len(whens)
 
 
 def command_rows(subcommands: Mapping[str, Subcommand]) -> Iterator[Row]:

@@ -1,7 +1,8 @@
 """The promises, as they can be judged from outside while a schedule runs.
 
 The watch sees every effect that was performed, with its answer, and what an actor ended with. It believes no flow: what
-is true is what the world's own tables say. Each check names the promise of DESIGN.md that it holds to.
+is true is what the world's own tables say. Each check names the promise that it holds to, of
+``assign_testing/PROMISES.md``.
 """
 
 from __future__ import annotations
