@@ -14,7 +14,11 @@ from typing import Final, LiteralString
 
 import psycopg
 import pytest
+from sqlalchemy import Engine
 from tests.postgres.test_postgres_schema import DINNER, HOUSE, NOW, House
+
+from assign_memory import VirtualClock
+from assign_postgres.store import PostgresStore
 
 PATIENCE: Final = 60
 LATER: Final = NOW + timedelta(minutes=5)
@@ -164,6 +168,45 @@ def test_bookings_of_several_restaurants_are_cancelled_in_any_order(house: House
     gate.connection.rollback()
     assert [each.result(PATIENCE) for each in working] == [2, 2]
     assert house.one("SELECT count(*) FROM table_assignments") == 0
+
+
+def test_a_poller_and_a_bulk_cancel_do_not_wait_for_each_other(house: House, session: Session, engine: Engine) -> None:
+    """The poller asks for versions in the order in which bookings wait, and sweeps; the other goes by the names."""
+    house.run("INSERT INTO restaurant_tables (id, restaurant_id, seats) VALUES ('u5', 'other', 4)")
+    house.run("INSERT INTO seating_durations VALUES ('other', NULL, '2 hours')")
+    seated, parked = [("o1", "other", "u4"), ("r1", "r", "t2")], [("r2", "r", "t4"), ("o2", "other", "u5")]
+    for number, (booking, restaurant, table) in enumerate([*seated, *parked]):
+        house.run(
+            "INSERT INTO bookings (id, restaurant_id, party_size, start_at) VALUES (%s, %s, 2, %s)",
+            *(booking, restaurant, DINNER),
+        )
+        if (booking, restaurant, table) in seated:
+            house.run("UPDATE bookings SET status = 'confirmed' WHERE id = %s", booking)
+            house.run(
+                "INSERT INTO table_assignments SELECT id, %s, restaurant_id, tstzrange(start_at, start_at + '2 hours') "
+                "FROM bookings WHERE id = %s",
+                *(table, booking),
+            )
+            continue
+        house.run(
+            "INSERT INTO auto_assign_attempts (booking_id, due_at, parked_at_version) VALUES (%s, %s, 1000)",
+            *(booking, LATER + timedelta(minutes=number)),
+        )
+        house.run(
+            "INSERT INTO table_holds SELECT id || 'h', %s, id, 'dead', restaurant_id, "
+            "tstzrange(start_at, start_at + '2 hours'), %s FROM bookings WHERE id = %s",
+            *(table, NOW, booking),
+        )
+    gate = session()
+    gate.run("SELECT FROM auto_assign_capacity WHERE restaurant_id = 'other' FOR UPDATE")
+    cancelling = session().start("UPDATE bookings SET status = 'cancelled' WHERE id IN ('o1', 'r1')")
+    store = PostgresStore(engine, VirtualClock(NOW))
+    assert store.due(NOW, limit=9, timeout=PATIENCE) == [], "it waits for no counter"
+    assert house.one("SELECT count(*) FROM table_holds") == 1, "the one in the restaurant whose counter was free"
+    gate.connection.rollback()
+    assert cancelling.result(PATIENCE) == 2
+    store.due(NOW, limit=9, timeout=PATIENCE)
+    assert house.one("SELECT count(*) FROM table_holds") == 0
 
 
 def test_a_hold_needs_a_lease_that_still_runs(house: House) -> None:

@@ -83,31 +83,6 @@ CAPACITY_VERSION: Final = """
 SELECT {version} AS capacity_version
 FROM (SELECT {id}::text AS id FROM {bookings} WHERE {id} = :booking) AS wanted"""
 
-DUE: Final = f"""
-SELECT attempt.booking_id
-FROM {{schema}}.auto_assign_attempts AS attempt
-WHERE attempt.due_at IS NOT NULL
-  AND (attempt.due_at <= CAST(:now AS timestamptz) OR (
-      attempt.parked_at_version IS NOT NULL
-      AND attempt.parked_at_version < (
-          SELECT {{version}} FROM (SELECT attempt.booking_id AS id) AS wanted
-      )
-  ))
-  AND (
-      SELECT booking.{{status}}::text FROM {{bookings}} AS booking
-      WHERE booking.{{id}} = CAST(attempt.booking_id AS {{id_type}})
-  ) IN {OPEN}
-ORDER BY attempt.due_at, attempt.booking_id
-LIMIT :limit"""
-"""Bookings whose job is due: their time has come, or they are parked and something has become free.
-
-``{id_type}`` is the type of the host's ids, so that its index serves. The booking is looked up row by row: a join would
-be free to read the whole table instead."""
-
-ID_TYPE: Final = """
-SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = CAST(:bookings AS regclass) AND attname = :id"""
-"""What the type of the host's ids is called."""
-
 _TELL: Final = """, intent AS MATERIALIZED (
     SELECT judged.id AS booking_id, notice.kind, notice.revision
     FROM judged
@@ -209,6 +184,7 @@ RECORD: Final = (
         SELECT CAST(:result AS jsonb) IS NULL OR (
             wanted.blob IS NOT DISTINCT FROM CAST(:expected AS text)
             AND wanted.revision = CAST(:merged_at_revision AS integer)
+            AND coalesce(lease.attempt_id = :attempt, false) <> CAST(:late AS boolean)
         ) AS go
     ) AS timely
 ), kept AS (
@@ -251,7 +227,7 @@ RECORD: Final = (
 )"""
     + _TELL
     + """
-SELECT judged.go, judged.status, judged.revision, judged.blob, judged.confirmed_by,"""
+SELECT judged.go, judged.ours, judged.status, judged.revision, judged.blob, judged.confirmed_by,"""
     + _TOLD
     + """
 FROM judged"""

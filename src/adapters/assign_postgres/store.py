@@ -39,6 +39,7 @@ from assign_core.ports import (
 from assign_core.reasons import ReasonCode
 from assign_postgres import statements
 from assign_postgres.connections import async_connections, connections, unit
+from assign_postgres.due import Due
 from assign_postgres.errors import failure, reason_code, said
 from assign_postgres.names import Names
 from assign_postgres.rows import event_rows, is_storable, statement
@@ -65,9 +66,10 @@ class Statements:
     def __init__(self, clock: Clock, names: Names, version: str | None) -> None:
         self._clock = clock
         self._names = names
+        self._due = Due(clock, names, version)
         self._expression = "CAST(NULL AS bigint)" if version is None else version
         self._binds: dict[TextClause, frozenset[str]] = {}
-        self._acquire, self._read, self._version, self._confirm, self._record, self._id_type = map(
+        self._acquire, self._read, self._version, self._confirm, self._record = map(
             self._made,
             (
                 statements.ACQUIRE,
@@ -75,10 +77,8 @@ class Statements:
                 statements.CAPACITY_VERSION,
                 statements.CONFIRM,
                 statements.RECORD,
-                statements.ID_TYPE,
             ),
         )
-        self._due: TextClause | None = None  # once the type of the host's ids is known
         self._seen: OrderedDict[str, str | None] = OrderedDict()
         self._lock = Lock()
 
@@ -163,12 +163,13 @@ class Statements:
         read_revision = entry.revision
         if read_revision is None and entry.result is not None:
             read_revision = entry.result.revision
-        row_revision = read_revision
+        row_revision, late = read_revision, False
         for _ in range(_TRIES):
             result = None
             if entry.result is not None and row_revision is not None:
                 now = self._clock.now()
-                result = _json(dumps(record(loads(expected), entry.result, revision=row_revision, now=now)))
+                kept = record(loads(expected), entry.result, revision=row_revision, now=now, late=late)
+                result = _json(dumps(kept))
             staff = entry.email is not None and entry.email.kind is EmailKind.STAFF_NOTICE
             guest = [
                 mail for mail in (entry.email, entry.guest_email) if mail and mail.kind is not EmailKind.STAFF_NOTICE
@@ -184,6 +185,7 @@ class Statements:
                 result=result,
                 news=result is not None and loads(result) != loads(expected),
                 merged_at_revision=row_revision,
+                late=late,
                 read_revision=read_revision,
                 retry_at=entry.retry_at,
                 parked_at_version=entry.parked_at_version,
@@ -197,7 +199,7 @@ class Statements:
             if row is None:
                 return Recorded(status="", last=None)
             if not row.go:
-                expected, row_revision = row.blob, row.revision
+                expected, row_revision, late = row.blob, row.revision, not row.ours
                 continue
             self._forget(entry.attempt_id)
             return Recorded(
@@ -219,11 +221,7 @@ class Statements:
         return None if row is None else row.capacity_version
 
     def due(self, connection: Connection, now: datetime, limit: int, timeout: float) -> Sequence[str]:
-        if self._due is None:
-            bookings = self._names.sql("{bookings}")
-            kind = self._one(connection, self._id_type, timeout, bookings=bookings, id=self._names.id)
-            self._due = self._made(statements.DUE.replace("{id_type}", "text" if kind is None else kind[0]))
-        return [row.booking_id for row in self._all(connection, self._due, timeout, now=now, limit=limit)]
+        return self._due.bookings(connection, now, limit, timeout)
 
     # What the row held when the attempt began.
 
