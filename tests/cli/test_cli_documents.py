@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 
 from assign_cli.__main__ import COMMANDS, cli
 from assign_cli.errors import BadInput
+from assign_core import Policy
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = ("README.md", "migrations/README.md", "benchmarks/README.md")
@@ -61,6 +63,21 @@ def test_a_make_target_as_printed_is_one_that_there_is() -> None:
     text = "".join((ROOT / name).read_text() for name in DOCUMENTS)
     printed = {call[0] for call in shell("make")} | set(re.findall(r"`make ([\w-]+)", text))
     assert {"demo", "test"} <= printed <= targets
+
+
+@pytest.mark.parametrize(
+    ("said", "setting"),
+    [
+        ("**The inline deadline** is 1.8 s", Policy().inline_deadline == timedelta(seconds=1.8)),
+        ("under 5 minutes old", Policy().freshness == timedelta(minutes=5)),
+        ("up to 30 minutes", Policy().revalidation_limit == timedelta(minutes=30)),
+        ("once more after half an hour", Policy().revalidation_limit == timedelta(minutes=30)),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_default_that_is_said_in_words_is_the_default(said: str, setting: bool) -> None:
+    assert said in (ROOT / "README.md").read_text()
+    assert setting
 
 
 def test_the_answer_that_is_shown_is_the_one_that_comes() -> None:

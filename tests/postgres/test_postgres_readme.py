@@ -171,9 +171,23 @@ def test_both_tables_of_seatings_say_the_same_whoever_seats(host: Host, named: d
     with pytest.raises(IntegrityError, match="no_overlapping_table_assignments"):
         host.run(seat.format(2, staffs))
     host.run(seat.format(1, staffs))
-    host.run("UPDATE seatings SET ends_at = ends_at + interval '1 hour' WHERE table_id = 1")
-    assert host.rows(both[0]) == host.rows(both[1])
-    assert len(host.rows(both[0])) == 2
+    for change in ("'0'", "'1 hour'"):
+        host.run(f"UPDATE seatings SET ends_at = ends_at + interval {change} WHERE table_id = 1")  # noqa: S608 - ours
+        assert host.rows(both[0]) == host.rows(both[1])
+        assert len(host.rows(both[0])) == 2
+    host.run("UPDATE bookings SET status = 'cancelled'")
+    assert host.rows(both[1]) == []
+    assert [row[0] for row in host.rows(both[0])] == [], "what is ours has gone, and so has theirs"
+
+
+def test_what_was_stays_on_the_hosts_record(host: Host, named: dict[str, Any]) -> None:
+    booking = host.book()
+    host.run("UPDATE bookings SET start_at = now() + interval '1 second'")
+    assert named["engine"].inline(booking).verdict is Verdict.CONFIRMED
+    host.run("UPDATE seatings SET starts_at = starts_at - interval '1 hour'")
+    host.run("UPDATE bookings SET status = 'completed'")
+    assert host.rows("SELECT count(*) FROM table_assignments") == [(0,)]
+    assert host.rows("SELECT count(*) FROM seatings") == [(1,)]
 
 
 def test_a_change_as_the_readme_makes_it_is_seated_anew_and_the_guest_is_told(
@@ -184,11 +198,11 @@ def test_a_change_as_the_readme_makes_it_is_seated_anew_and_the_guest_is_told(
     (before,) = host.rows("SELECT during FROM table_assignments")
     with host.engine.begin() as connection:
         connection.execute(text(block("sql revise")), {"booking_id": booking})
-    host.run("DELETE FROM seatings")  # as the host does today
     outcome = named["engine"].inline(booking, trigger="modification")
     assert (outcome.verdict, outcome.email) == (Verdict.CONFIRMED, EmailState.CLAIMED)
     (after,) = host.rows("SELECT during FROM table_assignments")
     assert after != before
+    assert host.rows("SELECT tstzrange(starts_at, ends_at) FROM seatings") == [after]
     kinds = host.rows("SELECT kind FROM auto_assign_emails ORDER BY revision")
     assert kinds == [("confirmation",), ("modification",)]
 
