@@ -125,16 +125,6 @@ def test_what_was_certainly_not_sent_waits_for_the_next_round(house: House, rela
     assert keys(handler) == all_three()
 
 
-def test_a_mail_server_at_which_nobody_answers_is_named(house: House, arguments: list[str]) -> None:
-    arguments[arguments.index("--smtp") + 1] = "smtp://127.0.0.1:1"
-    done = CliRunner().invoke(cli, arguments, prog_name="assign-core")
-    (line,) = done.stdout.splitlines()
-    assert line.startswith("waiting 1: ")
-    assert "127.0.0.1:1" in line
-    assert "refused" in line
-    assert set(house.ledger().values()) == {"claimed"}
-
-
 def test_an_unknown_email_is_shown_and_left_until_somebody_says(house: House, relay: Relay, handler: Handler) -> None:
     handler.hangs_up = "data"
     done = relay("--limit", "2")
