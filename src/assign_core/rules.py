@@ -47,8 +47,8 @@ class Rule:
     Attributes:
         names: what a decision may call the rule.
         when: the condition, and
-        then: the answer, for people. A condition of several parts, set apart by "; ", has an answer for each, and a
-            name for each or one for all; the last part that applies decides.
+        then: the answer, for people. A condition of several parts, set apart by "; ", has an answer and a name for
+            each, or one for all. A part that begins with "and" narrows the one before, and decides where it applies.
         answer: the answer, for :func:`decide`; ``None`` passes on to the next row.
         standing, evidence, failure: where the row can apply at all; ``None``: everywhere.
     """
