@@ -149,6 +149,6 @@ def test_a_machine_that_slept_through_a_calls_time_does_not_end_a_relay_that_run
             return self.looks * 3600.0
 
     outbox = PostgresOutbox(engine, Asleep())
-    left = _rounds(PostgresMailer(outbox, CollectingTransport()), outbox, ending, 100, 30.0, 0.05)
+    left = _rounds(outbox, CollectingTransport(), ending, 100, 30.0, 0.05)
     assert not left
     assert "no time is left" in capsys.readouterr().err
