@@ -14,9 +14,7 @@ from assign_core.rules import MODIFIERS
 
 _OPEN_ACTIONS: Final = frozenset({Action.ATTEMPT, Action.WAIT, Action.GIVE_UP})
 """What is decided for a booking whose row shows no table."""
-_WORDS_OF: Final = {name: (rule.when, rule.then) for rule in RULES for name in rule.names} | {
-    modifier.name: (modifier.when, modifier.then) for modifier in MODIFIERS
-}
+_WORDS: Final = (*(part for rule in RULES for part in rule.parts), *MODIFIERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +41,7 @@ def explain(
         lines.append(f"Job attempts used: {decision.attempts_used} of {decision.max_attempts}.")
     if decision.suppress_email:
         lines.append("The guest has been written to about this revision: no further confirmation.")
-    for name in decision.rules:
-        when, then = map(_plain, _WORDS_OF[name])
-        lines.append(f"Rule {name}: {when} Then {then if then.endswith('.') else then + '.'}")
+    lines += (f"Rule {name}: {_said_of(name)}" for name in decision.rules)
     return tuple(lines)
 
 
@@ -135,5 +131,6 @@ def _action(decision: Decision, now: datetime) -> str:
             return "Nothing to do: the booking is not open."
 
 
-def _plain(markdown: str) -> str:
-    return markdown.replace("*", "").replace("`", "")
+def _said_of(name: str) -> str:
+    said = " ".join(f"{each.when} Then {each.then.removesuffix('.')}." for each in _WORDS if each.name == name)
+    return said.replace("*", "").replace("`", "")

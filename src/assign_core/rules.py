@@ -40,26 +40,35 @@ from assign_core.last_result import Source, Strategy
 from assign_core.reasons import FailureClass, ReasonCode
 
 
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a decision calls by this name, for people: when it is so, and what follows."""
+
+    name: str
+    when: str
+    then: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """A row of the table.
 
     Attributes:
-        names: what a decision may call the rule.
-        when: the condition, and
-        then: the answer, for people. A condition of several parts, set apart by "; ", has an answer and a name for
-            each, or one for all. A part that begins with "and" narrows the one before, and decides where it applies.
+        parts: its words. A rule with several names, or answers, has several; the last that applies decides.
         answer: the answer, for :func:`decide`; ``None`` passes on to the next row.
         standing, evidence, failure: where the row can apply at all; ``None``: everywhere.
     """
 
-    names: tuple[str, ...]
-    when: str
-    then: str
+    parts: tuple[Words, ...]
     answer: Callable[[Case], Decision | None]
     standing: Standing | None = Standing.OPEN
     evidence: frozenset[Evidence] | None = None
     failure: FailureClass | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a decision may call the rule."""
+        return tuple(dict.fromkeys(part.name for part in self.parts))
 
 
 # The rules' answers, in the order of the table below.
@@ -193,134 +202,172 @@ def _no_usable_evidence(case: Case) -> Decision | None:
 
 RULES: Final[tuple[Rule, ...]] = (
     Rule(
-        names=("status_closed",),
-        when="The status is cancelled, no-show or completed.",
-        then="`none`",
+        parts=(Words("status_closed", "The status is cancelled, no-show or completed.", "`none`"),),
         answer=_closed,
         standing=Standing.CLOSED,
     ),
     Rule(
-        names=("status_not_ours",),
-        when="The status is one the core does not know, such as a waitlist's.",
-        then="`none`",
+        parts=(Words("status_not_ours", "The status is one the core does not know, such as a waitlist's.", "`none`"),),
         answer=_not_ours,
         standing=Standing.NOT_OURS,
     ),
     Rule(
-        names=("already_confirmed",),
-        when="The status is confirmed or checked in.",
-        then="`ensure_email`",
+        parts=(Words("already_confirmed", "The status is confirmed or checked in.", "`ensure_email`"),),
         answer=_seated,
         standing=Standing.SEATED,
     ),
     Rule(
-        names=("start_passed", "cutoff"),
-        when="The start has passed; or the start is nearer than the cutoff, and an attempt has been made.",
-        then="`give_up`",
+        parts=(
+            Words("start_passed", "The start has passed.", "`give_up`"),
+            Words("cutoff", "The start is nearer than the cutoff, and an attempt has been made.", "`give_up`"),
+        ),
         answer=_too_late,
     ),
     Rule(
-        names=("permanent_failure",),
-        when="Fresh or revalidated *permanent* failure, and the capacity version has not grown.",
-        then="`give_up` at once, with the reason.",
+        parts=(
+            Words(
+                "permanent_failure",
+                "Fresh or revalidated *permanent* failure, and the capacity version has not grown.",
+                "`give_up` at once, with the reason.",
+            ),
+        ),
         answer=_permanent,
         evidence=USABLE,
         failure=FailureClass.PERMANENT,
     ),
     Rule(
-        names=("capacity_changed",),
-        when="*Capacity* failure of an older capacity version.",
-        then="`attempt`, full budget. Beyond it the change buys one more search, up to the cap.",
+        parts=(
+            Words(
+                "capacity_changed",
+                "*Capacity* failure of an older capacity version.",
+                "`attempt`, full budget. Beyond it the change buys one more search, up to the cap.",
+            ),
+        ),
         answer=_capacity_changed,
         evidence=DATED,
         failure=FailureClass.CAPACITY,
     ),
     Rule(
-        names=("capacity_unchanged", "revalidation_due"),
-        when="*Capacity* failure, and the capacity version has not grown; "
-        "and there was no real search for the revalidation limit, no job has attempted yet, and the booking is in the "
-        "revalidation share.",
-        then="`wait`, parked, until the version grows, looking again at the revalidation limit and at the cutoff; "
-        "`attempt`.",
+        parts=(
+            Words(
+                "capacity_unchanged",
+                "*Capacity* failure, and the capacity version has not grown.",
+                "`wait`, parked, until the version grows, looking again at the revalidation limit and at the cutoff.",
+            ),
+            Words(
+                "revalidation_due",
+                "The same, and there was no real search for the revalidation limit, no job has attempted yet, and the "
+                "booking is in the revalidation share.",
+                "`attempt`",
+            ),
+        ),
         answer=_capacity_unchanged,
         evidence=DATED,
         failure=FailureClass.CAPACITY,
     ),
     Rule(
-        names=("capacity_fresh", "last_chance"),
-        when="Fresh *capacity* failure, no capacity version to compare; and a job has searched, and may once more.",
-        then="`wait` until it goes stale, but no longer than to the last chance before the cutoff (or the delay, if "
-        "that is later), capacity budget; `wait`, parked, for that last chance.",
+        parts=(
+            Words(
+                "capacity_fresh",
+                "Fresh *capacity* failure, no capacity version to compare.",
+                "`wait` until it goes stale, but no longer than to the last chance before the cutoff (or the delay, if "
+                "that is later); capacity budget.",
+            ),
+            Words(
+                "last_chance",
+                "The same, and a job has searched, and may once more.",
+                "`wait`, parked, for that last chance.",
+            ),
+        ),
         answer=_capacity_fresh,
         evidence=USABLE,
         failure=FailureClass.CAPACITY,
     ),
     Rule(
-        names=("contention",),
-        when="Fresh or revalidated *contention*.",
-        then="`wait` until the blocking hold expires plus jitter, or for the delay if that is not known; full budget.",
+        parts=(
+            Words(
+                "contention",
+                "Fresh or revalidated *contention*.",
+                "`wait` until the blocking hold expires plus jitter, or for the delay if that is not known; full "
+                "budget.",
+            ),
+        ),
         answer=_contention,
         evidence=USABLE,
         failure=FailureClass.CONTENTION,
     ),
     Rule(
-        names=("plan_rejected",),
-        when="Fresh or revalidated *rejected* plan.",
-        then="`wait` for the delay; rejected budget.",
+        parts=(
+            Words(
+                "plan_rejected",
+                "Fresh or revalidated *rejected* plan.",
+                "`wait` for the delay; rejected budget.",
+            ),
+        ),
         answer=_rejected,
         evidence=USABLE,
         failure=FailureClass.REJECTED,
     ),
     Rule(
-        names=("outcome_unknown",),
-        when="Fresh or revalidated *ambiguous* outcome, and the row, just read, is still pending; and it is of a job's "
-        "own attempt; and that attempt ended by *timeout*.",
-        then="`attempt`, same strategy, ambiguous budget; `wait` for the delay first, ambiguous budget; `wait` until "
-        "it goes stale, as after a fresh capacity failure, the smaller of both budgets.",
+        parts=(
+            Words(
+                "outcome_unknown",
+                "Fresh or revalidated *ambiguous* outcome, and the row, just read, is still pending.",
+                "`attempt`, same strategy; ambiguous budget.",
+            ),
+            Words(
+                "outcome_unknown",
+                "The same, of a job's own attempt.",
+                "`wait` for the delay first; ambiguous budget.",
+            ),
+            Words(
+                "outcome_unknown",
+                "The same, and that attempt ended by *timeout*.",
+                "`wait` until it goes stale, as after a fresh capacity failure; the smaller of both budgets.",
+            ),
+        ),
         answer=_ambiguous,
         evidence=USABLE,
         failure=FailureClass.AMBIGUOUS,
     ),
     Rule(
-        names=("infrastructure",),
-        when="Fresh or revalidated *infrastructure* failure.",
-        then="`wait` for the delay; full budget.",
+        parts=(
+            Words(
+                "infrastructure",
+                "Fresh or revalidated *infrastructure* failure.",
+                "`wait` for the delay; full budget.",
+            ),
+        ),
         answer=_infrastructure,
         evidence=USABLE,
         failure=FailureClass.INFRASTRUCTURE,
     ),
     Rule(
-        names=("no_usable_evidence",),
-        when="Absent, stale, unreadable, from the future, of an older revision, or a success that the row does not "
-        "show.",
-        then="`attempt` now; full budget.",
+        parts=(
+            Words(
+                "no_usable_evidence",
+                "Absent, stale, unreadable, from the future, or of an older revision; or a success that the row does "
+                "not show.",
+                "`attempt` now; full budget.",
+            ),
+        ),
         answer=_no_usable_evidence,
     ),
 )
 """The table, in order: the first rule that has an answer decides."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Modifier:
-    """What changes a rule's answer; a decision names it after the rule. ``when`` and ``then`` are for people."""
-
-    name: str
-    when: str
-    then: str
-
-
-MODIFIERS: Final[tuple[Modifier, ...]] = (
-    Modifier(
-        name=BUDGET_USED_UP,
-        when="The rule allows another attempt, but this revision's job attempts have used up its budget. An attempt "
-        "counts although its finding may not, stale or from the future: a wrong clock makes no attempt free.",
-        then="`give_up` instead",
+MODIFIERS: Final[tuple[Words, ...]] = (
+    Words(
+        BUDGET_USED_UP,
+        "The rule allows another attempt, but this revision's job attempts have used up its budget. An attempt counts "
+        "although its finding may not, stale or from the future: a wrong clock makes no attempt free.",
+        "`give_up` instead",
     ),
-    Modifier(
-        name=EMAIL_ON_RECORD,
-        when="The ledger, or the e-mail flag of this revision and variant, says that the guest has been written to. "
-        "The flag does not go stale.",
-        then="no further confirmation",
+    Words(
+        EMAIL_ON_RECORD,
+        "The ledger, or the e-mail flag of this revision and variant, says that the guest has been written to. The "
+        "flag does not go stale.",
+        "no further confirmation",
     ),
 )
-"""What a rule's name may be followed by."""
+"""What changes a rule's answer; a decision names it after the rule."""

@@ -193,7 +193,7 @@ def test_every_rule_has_a_name_of_its_own_and_words_for_people() -> None:
     names = [name for rule in RULES for name in rule.names]
     assert len(names) == len(set(names))
     assert not {BUDGET_USED_UP, EMAIL_ON_RECORD} & set(names)
-    assert all(rule.when and rule.then for rule in RULES)
+    assert all(part.when and part.then for rule in RULES for part in rule.parts)
 
 
 def test_the_table_ends_with_a_row_that_catches_every_open_booking() -> None:

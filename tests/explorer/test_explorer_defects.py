@@ -64,16 +64,16 @@ def hold_not_released(patch: Patch) -> None:
 
 
 def late_success_is_not_recorded(patch: Patch) -> None:
-    def first_wins(known: Any, new: LastResult, *, revision: int, now: datetime) -> LastResult:
-        del revision, now
+    def first_wins(known: Any, new: LastResult, *, revision: int, now: datetime, late: bool) -> LastResult:
+        del revision, now, late
         return known if isinstance(known, LastResult) else new
 
     patch.setattr(memory_store, "record", first_wins)
 
 
 def timeout_overwrites_a_success(patch: Patch) -> None:
-    def last_wins(known: Any, new: LastResult, *, revision: int, now: datetime) -> LastResult:
-        del known, revision, now
+    def last_wins(known: Any, new: LastResult, *, revision: int, now: datetime, late: bool) -> LastResult:
+        del known, revision, now, late
         return new
 
     patch.setattr(memory_store, "record", last_wins)

@@ -26,31 +26,13 @@ _FEW: Final = 4
 
 
 def decision_rows(rules: Sequence[Rule] = RULES) -> Iterator[Row]:
-    """A row for each part of each rule, in order, and for each modifier."""
+    """A row for each part of each rule, in order (7a, 7b and so on), and for each modifier."""
     for number, rule in enumerate(rules, 1):
-        yield from _parts(number, rule)
+        letters = ascii_lowercase if len(rule.parts) > 1 else [""]
+        for letter, part in zip(letters, rule.parts, strict=False):
+            yield f"{number}{letter}", f"`{part.name}`", part.when, part.then
     for modifier in MODIFIERS:
         yield "+", f"`{modifier.name}`", modifier.when, modifier.then
-
-
-def _parts(number: int, rule: Rule) -> Iterator[Row]:
-    """A rule whose condition has several parts is several rows, 7a, 7b and so on."""
-    whens = rule.when.removesuffix(".").split("; ")
-    if len(whens) == 1:
-        yield str(number), " / ".join(f"`{name}`" for name in rule.names), rule.when, rule.then
-        return
-    names, thens = _for_each(rule.names, whens), _for_each(rule.then.removesuffix(".").split("; "), whens)
-    before, end = "", "." if rule.then.endswith(".") else ""
-    for letter, name, when, then in zip(ascii_lowercase, names, whens, thens, strict=False):
-        joined = f"As {before}, {when}" if when.startswith("and ") else when.removeprefix("or ")
-        yield f"{number}{letter}", f"`{name}`", f"{joined[:1].upper()}{joined[1:]}.", then + end
-        before = f"{number}{letter}"
-
-
-def _for_each(said: Sequence[str], whens: Sequence[str]) -> Sequence[str]:
-    if len(said) not in {1, len(whens)}:
-        raise ValueError(f"{list(said)} are {len(said)}, for {len(whens)} conditions: {list(whens)}")
-    return said if len(said) > 1 else [*said] * len(whens)
 
 
 def command_rows(subcommands: Mapping[str, Subcommand]) -> Iterator[Row]:
