@@ -29,6 +29,7 @@ from assign_core.booking import EmailState
 from assign_core.events import event as make_event
 from assign_core.ports import Email, EmailKind
 from assign_postgres import postgres_ports, store
+from assign_postgres.errors import DatabaseFailure
 from assign_postgres.migrate import HOST, migrate
 from assign_postgres.names import Names
 from assign_postgres.store import PostgresStore
@@ -148,6 +149,10 @@ def everything(engine: Engine) -> None:
     house.record("a3", "wanted4")
     house.store.read("wanted4", timeout=T)
     house.store.capacity_version("wanted4", timeout=T)
+    with pytest.raises(DatabaseFailure):  # whether it is the id that cannot be read
+        PostgresStore(engine, house.runtime, version="CAST('none' || left(wanted.id, 0) AS bigint)").read(
+            "wanted4", timeout=T
+        )
     house.runtime.advance(3600)
     house.run("UPDATE auto_assign_attempts SET parked_at_version = 1, due_at = now() WHERE booking_id = 'huge'")
     assert house.store.due(house.now, limit=10, timeout=T)

@@ -97,14 +97,12 @@ class Due:
         due, parked = self._statements(connection, timeout)
         values = {"now": now, "limit": limit}
         rows = self._all(connection, due, until - self._clock.monotonic(), values)
-        found = [row.booking_id for row in rows]
+        found: list[str] = [row.booking_id for row in rows]
         if self._version is None or len(found) >= limit:
             return found
         return found + self._woken(connection, parked, now, limit - len(found), until)
 
-    def _woken(
-        self, connection: Connection, parked: TextClause, now: datetime, limit: int, until: float
-    ) -> Sequence[str]:
+    def _woken(self, connection: Connection, parked: TextClause, now: datetime, limit: int, until: float) -> list[str]:
         """At most ``limit`` of the parked bookings that need not wait any longer."""
         found: list[str] = []
         half = (until - self._clock.monotonic()) / 2

@@ -17,7 +17,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from attrs import frozen
 from sqlalchemy import Connection, Engine, Row
@@ -28,6 +28,7 @@ from assign_core.last_result import EmailVariant, LastResult
 from assign_core.outbox import Step, next_step, still_true
 from assign_core.ports import Clock, Email, EmailKind
 from assign_postgres.connections import async_connections, connections, unit
+from assign_postgres.ids import HostIds
 from assign_postgres.names import Names
 from assign_postgres.rows import statement
 from assign_wire import dumps, loads
@@ -103,6 +104,7 @@ class Ledger:
     def __init__(self, clock: Clock, names: Names, sending_lease: timedelta) -> None:
         self._clock = clock
         self._lease = sending_lease
+        self._ids = HostIds(clock, names)
         self._booking, self._flag_sent, self._row, self._sending, self._settled = (
             statement(names, sql) for sql in (_BOOKING, _FLAG, _LEDGER, _SENDING, _SETTLE)
         )
@@ -111,13 +113,25 @@ class Ledger:
         )
 
     def begin(self, connection: Connection, email: Email, deduplicates: bool, timeout: float) -> EmailState | None:
-        return unit(connection, self._clock, timeout, lambda: self._begin(connection, email, deduplicates))
+        return self._ids.unit(
+            connection,
+            email.booking_id,
+            timeout,
+            lambda: self._begin(connection, email, deduplicates),
+            lambda: _not_queued(email),
+        )
 
     def settle(
         self, connection: Connection, email: Email, state: EmailState, error: str | None, left: float
     ) -> EmailState:
         backs_off = state is EmailState.CLAIMED
-        return unit(connection, self._clock, left, lambda: self._settle(connection, email, state, error, backs_off))
+        return self._ids.unit(
+            connection,
+            email.booking_id,
+            left,
+            lambda: self._settle(connection, email, state, error, backs_off),
+            lambda: state,
+        )
 
     def waiting(self, connection: Connection, deduplicates: bool, limit: int, left: float) -> Sequence[Email]:
         values = {"deduplicates": deduplicates, "limit": limit, "now": self._clock.now()}
@@ -130,7 +144,9 @@ class Ledger:
         return [Unknown(email=_email(row), since=row.settled_at, error=row.last_error or "") for row in rows]
 
     def decide(self, connection: Connection, email: Email, state: EmailState, left: float) -> bool:
-        return unit(connection, self._clock, left, lambda: self._decide(connection, email, state))
+        return self._ids.unit(
+            connection, email.booking_id, left, lambda: self._decide(connection, email, state), lambda: False
+        )
 
     def _decide(self, connection: Connection, email: Email, state: EmailState) -> bool:
         self._locked(connection, email)
@@ -144,7 +160,7 @@ class Ledger:
         booking = self._locked(connection, email)
         row = connection.execute(self._row, _key(email)).one_or_none()
         if row is None:
-            raise LookupError(f"e-mail {email.key} is not queued; a confirm or a record queues it")
+            _not_queued(email)
         state, now = EmailState(row.state), self._clock.now()
         called_for = booking is not None and still_true(email, status=booking.status, revision=booking.revision)
         match next_step(state, row.sending_until, now=now, deduplicates=deduplicates, called_for=called_for):
@@ -191,6 +207,10 @@ class Ledger:
             flagged = replace(last, email_sent=True, email_variant=EmailVariant.of(last.revision))
             result = json.dumps(dumps(flagged), ensure_ascii=False)
             connection.execute(self._flag_sent, {"booking": email.booking_id, "result": result})
+
+
+def _not_queued(email: Email) -> NoReturn:
+    raise LookupError(f"e-mail {email.key} is not queued; a confirm or a record queues it")
 
 
 def _email(row: Row[Any]) -> Email:

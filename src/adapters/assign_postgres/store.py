@@ -11,7 +11,6 @@ rare case that somebody else has written since, the statement answers with what 
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import datetime
@@ -22,8 +21,8 @@ from sqlalchemy import Connection, Engine, Row, TextClause
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from assign_core.booking import Booking, EmailState
-from assign_core.last_result import LastResult, Source, Unreadable, record
+from assign_core.booking import EmailState
+from assign_core.last_result import record
 from assign_core.ports import (
     Acquired,
     Busy,
@@ -38,11 +37,13 @@ from assign_core.ports import (
 )
 from assign_core.reasons import ReasonCode
 from assign_postgres import statements
-from assign_postgres.connections import async_connections, connections, unit
+from assign_postgres.answers import as_json, booking_of, confirm_answer, lease_of
+from assign_postgres.connections import async_connections, connections
 from assign_postgres.due import Due
 from assign_postgres.errors import failure, reason_code, said
+from assign_postgres.ids import HostIds
 from assign_postgres.names import Names
-from assign_postgres.rows import event_rows, is_storable, statement
+from assign_postgres.rows import event_rows, statement
 from assign_wire import dumps, loads
 
 _TRIES: Final = 8
@@ -66,6 +67,7 @@ class Statements:
     def __init__(self, clock: Clock, names: Names, version: str | None) -> None:
         self._clock = clock
         self._names = names
+        self._ids = HostIds(clock, names)
         self._due = Due(clock, names, version)
         self._expression = "CAST(NULL AS bigint)" if version is None else version
         self._binds: dict[TextClause, frozenset[str]] = {}
@@ -96,13 +98,13 @@ class Statements:
             )
             if row is None:
                 return None
-            former = _lease(row)
+            former = lease_of(row)
             if row.taken:
                 self._remember(lease.attempt_id, row.blob)
                 lost = former if former is not None and former.attempt_id != lease.attempt_id else None
-                return Acquired(booking=_booking(row), last=loads(row.blob), lost=lost)
+                return Acquired(booking=booking_of(row), last=loads(row.blob), lost=lost)
             if former is not None:
-                return Busy(booking=_booking(row), last=loads(row.blob), holder=former)
+                return Busy(booking=booking_of(row), last=loads(row.blob), holder=former)
             # Another first attempt was faster by a hair; now its lease can be seen.
         raise TimeoutError(f"the lease of booking {booking_id!r} was neither free nor held, {_TRIES} times")
 
@@ -125,7 +127,7 @@ class Statements:
                     tables=sorted(confirmation.hold.plan.tables),
                     revision=confirmation.revision,
                     expected=expected,
-                    result=_json(dumps(merged)),
+                    result=as_json(dumps(merged)),
                     now=self._clock.now(),
                     staff_notice="[]",
                     tell_guest=confirmation.email is not None,
@@ -143,7 +145,7 @@ class Statements:
                 looked_again = True
                 continue
             self._forget(confirmation.attempt_id)
-            return _confirm_answer(row, confirmation, merged)
+            return confirm_answer(row, confirmation, merged)
         raise TimeoutError(f"booking {confirmation.booking_id!r} was written by others {_TRIES} times in a row")
 
     def _refused(
@@ -169,7 +171,7 @@ class Statements:
             if entry.result is not None and row_revision is not None:
                 now = self._clock.now()
                 kept = record(loads(expected), entry.result, revision=row_revision, now=now, late=late)
-                result = _json(dumps(kept))
+                result = as_json(dumps(kept))
             staff = entry.email is not None and entry.email.kind is EmailKind.STAFF_NOTICE
             guest = [
                 mail for mail in (entry.email, entry.guest_email) if mail and mail.kind is not EmailKind.STAFF_NOTICE
@@ -190,7 +192,7 @@ class Statements:
                 retry_at=entry.retry_at,
                 parked_at_version=entry.parked_at_version,
                 now=self._clock.now(),
-                staff_notice=_json([{"kind": entry.email.kind.value, "revision": entry.email.revision}])
+                staff_notice=as_json([{"kind": entry.email.kind.value, "revision": entry.email.revision}])
                 if staff and entry.email is not None
                 else "[]",
                 tell_guest=bool(guest),
@@ -214,7 +216,7 @@ class Statements:
 
     def read(self, connection: Connection, booking_id: str, timeout: float) -> Acquired | None:
         row = self._one(connection, self._read, timeout, booking=booking_id, now=self._clock.now())
-        return None if row is None else Acquired(booking=_booking(row), last=loads(row.blob))
+        return None if row is None else Acquired(booking=booking_of(row), last=loads(row.blob))
 
     def capacity_version(self, connection: Connection, booking_id: str, timeout: float) -> int | None:
         row = self._one(connection, self._version, timeout, booking=booking_id, now=self._clock.now())
@@ -255,66 +257,14 @@ class Statements:
         return rows[0] if rows else None
 
     def _all(self, connection: Connection, sql: TextClause, timeout: float, **values: object) -> Sequence[Row[Any]]:
-        if not is_storable(str(values.get("booking", ""))):
-            return []
         wanted = {name: value for name, value in values.items() if name in self._binds[sql]}
+        booking = str(values["booking"])
         try:
-            return unit(connection, self._clock, timeout, lambda: connection.execute(sql, wanted).all())
+            return self._ids.unit(connection, booking, timeout, lambda: connection.execute(sql, wanted).all(), list)
         except DBAPIError as error:
             if reason_code(error) is ReasonCode.OVERLAP:
                 raise
             raise failure(error) from None
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _lease(row: Row[Any]) -> Lease | None:
-    if row.attempt_id is None:
-        return None
-    return Lease(
-        attempt_id=row.attempt_id,
-        source=Source(row.source),
-        taken_at=row.taken_at,
-        expires_at=row.expires_at,
-        lost_before=row.lost_before,
-        lost_first=None if row.lost_first is None else Source(row.lost_first),
-    )
-
-
-def _booking(row: Row[Any]) -> Booking:
-    return Booking(
-        id=row.id,
-        status=row.status,
-        start_at=row.start_at,
-        revision=row.revision,
-        capacity_version=row.capacity_version,
-        email=None if row.email is None else EmailState(row.email),
-    )
-
-
-def _confirm_answer(row: Row[Any], confirmation: Confirmation, merged: LastResult) -> Confirmed | NotConfirmed:
-    email = None if row.email is None else EmailState(row.email)
-    changed = ReasonCode.BOOKING_CHANGED
-    match row.verdict:
-        case "go":
-            last: LastResult | Unreadable | None = loads(_json(dumps(merged)))
-            kept = last if isinstance(last, LastResult) else merged
-            return Confirmed(attempt_id=confirmation.attempt_id, last=kept, email=email, events_stored=True)
-        case "replay":
-            last = loads(row.blob)
-            kept = last if isinstance(last, LastResult) else confirmation.result
-            return Confirmed(attempt_id=row.confirmed_by or "", last=kept, email=email, events_stored=True)
-        case "status":
-            return NotConfirmed(status=row.status, reason=f"BOOKING_CHANGED: status {row.status}", reason_code=changed)
-        case "lease":
-            return NotConfirmed(status=row.status, reason="BOOKING_CHANGED: attempt closed", reason_code=changed)
-        case "revision":
-            reason = f"BOOKING_CHANGED: revision {row.revision}, not {confirmation.revision}"
-            return NotConfirmed(status=row.status, reason=reason, reason_code=changed)
-        case _:
-            return NotConfirmed(status=row.status, reason="HoldNotFoundError", reason_code=ReasonCode.HOLD_NOT_FOUND)
 
 
 class PostgresStore:
