@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -179,6 +180,16 @@ def test_a_missing_column_and_a_missing_function_are_named_with_the_remedy(house
     with pytest.raises(DatabaseFailure, match=r"booking_capacity_version.*assign-core (migrate|verify)"):
         house.app.inline("b")
     assert house.blob() is None
+
+
+def test_values_of_another_type_are_no_missing_function(house: House) -> None:
+    """A uuid over ids that are text: to the server an operator is a function, and no migration brings it."""
+    house.book()
+    with pytest.raises(DatabaseFailure, match=r"operator does not exist: .*pass ids as str") as caught:
+        house.store.read(uuid4(), timeout=T)  # type: ignore[arg-type]  # what a host may have at hand
+    assert caught.value.sqlstate == "42883"
+    assert "migrate" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 _BLOB_AS_BYTES: Final = """bookings

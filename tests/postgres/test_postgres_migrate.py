@@ -337,6 +337,34 @@ def test_a_role_without_rights_is_told_so(server: Any, empty_dsn: str, make_engi
         server.run("DROP ROLE {}", sql.Identifier(role))
 
 
+def test_the_owner_of_a_schema_alone_is_told_what_an_administrator_has_to_do(
+    server: Any, empty_dsn: str, make_engine: MakeEngine
+) -> None:
+    """The extension needs a right on the database; once it is there, the owner can do the rest."""
+    role = f"{psycopg.conninfo.conninfo_to_dict(empty_dsn)['dbname']}_owner"
+    names = Names(schema="house")
+    engine = make_engine(empty_dsn)
+    run(engine, f"CREATE ROLE {role}", f"CREATE SCHEMA house AUTHORIZATION {role}")
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"SET ROLE {role}")
+            connection.exec_driver_sql(FOREIGN.replace("bookings", "house.bookings"))
+            connection.commit()
+            with pytest.raises(MigrationError, match="administrator run `CREATE EXTENSION btree_gist`") as caught:
+                migrate(connection, (HOST,), names)
+            assert "holds_and_assignments" in str(caught.value)
+            assert len(str(caught.value).splitlines()) == 1
+            connection.exec_driver_sql("RESET ROLE")
+            connection.exec_driver_sql("CREATE EXTENSION btree_gist")
+            connection.exec_driver_sql(f"SET ROLE {role}")
+            connection.commit()
+            assert migrate(connection, (HOST,), names)
+        assert faults(engine, names=names) == []
+    finally:
+        server.drop(psycopg.conninfo.conninfo_to_dict(empty_dsn)["dbname"])
+        server.run("DROP ROLE {}", sql.Identifier(role))
+
+
 # In company.
 
 

@@ -89,12 +89,19 @@ def test_a_database_that_cannot_be_asked_for_the_next_email_ends_the_round(
     assert house.ledger() == dict(zip(KEYS, ("sent", "claimed", "claimed"), strict=True))
 
 
-def relayed(engine: Engine, dsn: str) -> dict[str, EmailState]:
+GoOn = Callable[[], bool]
+
+
+def always() -> bool:
+    return True
+
+
+def relayed(engine: Engine, dsn: str, go_on: GoOn = always) -> dict[str, EmailState]:
     del dsn
-    return PostgresMailer(PostgresOutbox(engine, CLOCK), CollectingTransport()).relay(timeout=2)
+    return PostgresMailer(PostgresOutbox(engine, CLOCK), CollectingTransport()).relay(timeout=2, go_on=go_on)
 
 
-def relayed_on_a_loop(engine: Engine, dsn: str) -> dict[str, EmailState]:
+def relayed_on_a_loop(engine: Engine, dsn: str, go_on: GoOn = always) -> dict[str, EmailState]:
     del engine
 
     async def relay() -> dict[str, EmailState]:
@@ -102,9 +109,19 @@ def relayed_on_a_loop(engine: Engine, dsn: str) -> dict[str, EmailState]:
             "postgresql+psycopg://", async_creator=lambda: psycopg.AsyncConnection.connect(dsn), poolclass=NullPool
         )
         outbox = AsyncPostgresOutbox(made, CLOCK)
-        return await AsyncPostgresMailer(outbox, AsyncCollectingTransport()).relay(timeout=2)
+        return await AsyncPostgresMailer(outbox, AsyncCollectingTransport()).relay(timeout=2, go_on=go_on)
 
     return asyncio.run(relay())
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("relay", [relayed, relayed_on_a_loop])
+def test_a_relay_that_is_to_end_does_so_between_two_emails(
+    house: House, engine: Engine, dsn: str, relay: Callable[[Engine, str, GoOn], dict[str, EmailState]]
+) -> None:
+    answers = iter((True, False))
+    assert relay(engine, dsn, lambda: next(answers)) == {KEYS[0]: EmailState.SENT}
+    assert house.ledger() == dict(zip(KEYS, ("sent", "claimed", "claimed"), strict=True))
 
 
 @pytest.mark.once

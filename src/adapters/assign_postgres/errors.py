@@ -33,6 +33,8 @@ _LONGEST_SAID: Final = 300
 """Characters of the server's words. The code behind them must be within what is read of a failure."""
 _MISSHAPEN: Final = {"42804", "42846", "42P18", "42P10"}
 _MISSING: Final = {"42P01": "table", "42703": "column", "42883": "function", "3F000": "schema"}
+_NO_OPERATOR: Final = "op_error"
+"""The server's function that says so. To SQLSTATE 42883 an operator is a function, too."""
 _BAD_DATA: Final = "22"
 """The class of SQLSTATE whose messages quote the value that could not be taken."""
 _NONE_FREE: Final = "could not connect: no connection became free in time; enlarge the engine's pool"
@@ -93,6 +95,12 @@ def failure(error: DBAPIError) -> DatabaseFailure:
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     if code in {ReasonCode.LOCK_TIMEOUT, ReasonCode.TIMEOUT}:
         return DatabaseTimeout(f"{first} (SQLSTATE {state}); nothing was written", sqlstate=state)
+    if getattr(getattr(error.orig, "diag", None), "source_function", None) == _NO_OPERATOR:
+        return DatabaseFailure(
+            f"{first} (SQLSTATE {state}): a value or a column has another type than its place; pass ids as str, "
+            "and run `assign-core verify` to see whether a column has the wrong shape",
+            sqlstate=state,
+        )
     if state in _MISSING:
         return DatabaseFailure(
             f"{first} (SQLSTATE {state}): the {_MISSING[state]} is missing; "

@@ -136,13 +136,17 @@ class AsyncPostgresMailer:
         except MailSystemAway:
             return EmailState.CLAIMED
 
-    async def relay(self, *, limit: int = 100, timeout: float = 30.0) -> dict[str, EmailState]:
+    async def relay(
+        self, *, limit: int = 100, timeout: float = 30.0, go_on: Callable[[], bool] = lambda: True
+    ) -> dict[str, EmailState]:
         """See :meth:`PostgresMailer.relay`."""
         if self._transport is None:
             raise ValueError(_NO_TRANSPORT)
         waiting = await self._outbox.waiting(deduplicates=self._transport.deduplicates, limit=limit)
         states: dict[str, EmailState] = {}
         for email in waiting:
+            if not go_on():
+                break
             try:
                 state = await self._outbox.begin(email, deduplicates=self._transport.deduplicates, timeout=timeout)
             except LookupError:

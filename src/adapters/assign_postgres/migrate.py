@@ -51,6 +51,13 @@ _REMEDIES: Final = {
     "25006": "connect to the primary, with a role that may write",
 }
 
+_EXTENSION: Final = "extension.c"
+"""Where the server refuses to create one. SQLSTATE 42501 alone does not tell this right from those on tables."""
+_BY_AN_ADMINISTRATOR: Final = (
+    "have an administrator run `CREATE EXTENSION btree_gist` in this database, which needs CREATE on it, "
+    "then run this again as the owner of the tables"
+)
+
 
 class MigrationError(AssignError):
     """A migration was refused or failed. ``applied`` are the files that this call had applied before; they stay."""
@@ -194,4 +201,6 @@ def _said(error: DBAPIError) -> str:
     if error.connection_invalidated or state is None or state.startswith(("08", "57P")):
         return f"the connection was lost ({message}); run it again when the server is back"
     remedy = _REMEDIES.get(state)
+    if state == "42501" and (getattr(diagnosis, "source_file", None) or "").endswith(_EXTENSION):
+        remedy = _BY_AN_ADMINISTRATOR
     return f"{message} (SQLSTATE {state})" + (f"; {remedy}" if remedy else "")
