@@ -134,25 +134,27 @@ def test_whoever_frees_holds_has_the_counter_before_he_has_the_holds(
     assert house.run("SELECT hold_id FROM table_holds WHERE table_id = 't2'").fetchall() == [("new",)]
 
 
+FOUR: Final = (("r1", "r", "t2"), ("r2", "r", "t4"), ("o1", "other", "u4"), ("o2", "other", "u5"))
+
+
+def seat(house: House, booking: str, restaurant: str, table: str) -> None:
+    """A booking that has a table."""
+    house.run(
+        "INSERT INTO bookings (id, restaurant_id, party_size, start_at, status) VALUES (%s, %s, 2, %s, 'confirmed')",
+        *(booking, restaurant, DINNER),
+    )
+    house.run(
+        "INSERT INTO table_assignments SELECT id, %s, restaurant_id, tstzrange(start_at, start_at + '2 hours') "
+        "FROM bookings WHERE id = %s",
+        *(table, booking),
+    )
+
+
 def test_bookings_of_several_restaurants_are_cancelled_in_any_order(house: House, session: Session) -> None:
     """The first has the second restaurant's counter to wait for, the other comes from the opposite end."""
     house.run("INSERT INTO restaurant_tables (id, restaurant_id, seats) VALUES ('u5', 'other', 4)")
-    for booking, restaurant, table in [
-        ("r1", "r", "t2"),
-        ("r2", "r", "t4"),
-        ("o1", "other", "u4"),
-        ("o2", "other", "u5"),
-    ]:
-        house.run(
-            "INSERT INTO bookings (id, restaurant_id, party_size, start_at, status) "
-            "VALUES (%s, %s, 2, %s, 'confirmed')",
-            *(booking, restaurant, DINNER),
-        )
-        house.run(
-            "INSERT INTO table_assignments SELECT id, %s, restaurant_id, tstzrange(start_at, start_at + '2 hours') "
-            "FROM bookings WHERE id = %s",
-            *(table, booking),
-        )
+    for booking, restaurant, table in FOUR:
+        seat(house, booking, restaurant, table)
     cancel: LiteralString = (
         "UPDATE bookings SET status = 'cancelled' FROM unnest(%s::text[]) WITH ORDINALITY AS asked(one, place) "
         "WHERE id = one"
@@ -170,24 +172,38 @@ def test_bookings_of_several_restaurants_are_cancelled_in_any_order(house: House
     assert house.one("SELECT count(*) FROM table_assignments") == 0
 
 
+def test_a_hold_is_given_back_while_its_booking_is_deleted(house: House, session: Session) -> None:
+    """A key that deletes in its own time would have the hold, and wait for the counter that the other has."""
+    house.hold("a", "t2")
+    gate = session()
+    gate.run("SELECT FROM auto_assign_capacity WHERE restaurant_id = 'r' FOR UPDATE")
+    releasing = session().start("SELECT release_holds('a', 'a')")
+    deleting = session().start("DELETE FROM bookings WHERE id = 'a'")
+    gate.connection.rollback()
+    releasing.result(PATIENCE)
+    assert deleting.result(PATIENCE) == 1
+    assert house.one("SELECT count(*) FROM table_holds") == 0
+
+
+def test_a_hold_of_no_booking_is_refused_when_its_transaction_ends(house: House, session: Session) -> None:
+    host = session()
+    host.run("INSERT INTO table_holds SELECT 'h', 't2', 'nobody', 'a', 'r', tstzrange(%s, NULL), %s", DINNER, LATER)
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        host.connection.commit()
+    assert house.one("SELECT count(*) FROM table_holds") == 0
+
+
 def test_a_poller_and_a_bulk_cancel_do_not_wait_for_each_other(house: House, session: Session, engine: Engine) -> None:
     """The poller asks for versions in the order in which bookings wait, and sweeps; the other goes by the names."""
     house.run("INSERT INTO restaurant_tables (id, restaurant_id, seats) VALUES ('u5', 'other', 4)")
     house.run("INSERT INTO seating_durations VALUES ('other', NULL, '2 hours')")
-    seated, parked = [("o1", "other", "u4"), ("r1", "r", "t2")], [("r2", "r", "t4"), ("o2", "other", "u5")]
-    for number, (booking, restaurant, table) in enumerate([*seated, *parked]):
+    seat(house, "o1", "other", "u4")
+    seat(house, "r1", "r", "t2")
+    for number, (booking, restaurant, table) in enumerate([("r2", "r", "t4"), ("o2", "other", "u5")]):
         house.run(
             "INSERT INTO bookings (id, restaurant_id, party_size, start_at) VALUES (%s, %s, 2, %s)",
             *(booking, restaurant, DINNER),
         )
-        if (booking, restaurant, table) in seated:
-            house.run("UPDATE bookings SET status = 'confirmed' WHERE id = %s", booking)
-            house.run(
-                "INSERT INTO table_assignments SELECT id, %s, restaurant_id, tstzrange(start_at, start_at + '2 hours') "
-                "FROM bookings WHERE id = %s",
-                *(table, booking),
-            )
-            continue
         house.run(
             "INSERT INTO auto_assign_attempts (booking_id, due_at, parked_at_version) VALUES (%s, %s, 1000)",
             *(booking, LATER + timedelta(minutes=number)),
