@@ -102,6 +102,8 @@ async def _attempt(notes: Notes) -> Outcome:
             return await _not_found(notes)
         if isinstance(found, Busy):
             return await _busy(notes, found)
+        # Reading may have taken long, and a result that was written meanwhile does not come from the future.
+        now = await Now()
         notes.opened(found, now)
         decision = notes.decision = decide(notes.booking, notes.known, policy=notes.policy, now=now)
         notes.run.remember(found.last, decision)

@@ -23,6 +23,7 @@ from assign_core.effects import (
 from assign_core.events import EventName
 from assign_core.flows import inline_attempt
 from assign_core.ports import Hold, NoHold, Plan
+from assign_memory import Cue
 from assign_runtime import ThreadRuntime
 
 
@@ -210,3 +211,19 @@ def test_an_id_that_is_no_text_is_refused_and_the_remedy_named(odd: Any) -> None
         with pytest.raises(InvalidValue, match=r"booking_id is .* of type .*str\(booking_id\)"):
             call(odd)
     assert world.store.calls == []
+
+
+def test_what_was_recorded_while_the_row_was_waited_for_does_not_come_from_the_future() -> None:
+    world = World(script=[Cue(answer=NoHold(reason="fetch failed", reason_code=ReasonCode.NETWORK_FAILURE))])
+    world.book()
+    slow = world.flow("job")
+    slow.run_to(Acquire)
+    world.advance(60)
+    assert world.job().verdict is Verdict.WAIT
+    slow.run()
+    assert slow.outcome is not None
+    assert slow.outcome.decision is not None
+    assert slow.outcome.decision.rules == ("infrastructure",)
+    assert slow.outcome.wait_until is not None
+    assert slow.outcome.wait_until > world.now
+    assert world.planner_calls == 1
