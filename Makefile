@@ -18,7 +18,7 @@ help:
 	@echo "make coverage  lines and branches of the core that its own tests reach; fails below all of them"
 	@echo "make soak    a million schedules, fifty kills at every boundary, a hundred crashes of the server (hours)"
 	@echo "make vectors write the decision vectors of assign_testing"
-	@echo "make docs    write the generated parts of README.md, benchmarks/README.md and docs/reference.md"
+	@echo "make docs    write the generated parts of README.md, benchmarks/README.md and src/adapters/assign_cli/REFERENCE.md"
 	@echo "make clean   remove what the other targets made"
 
 $(BIN)/python:
@@ -81,7 +81,7 @@ bench-postgres: $(VENV)/.test
 docs: $(VENV)/.test
 	$(BIN)/python -m assign_cli.readme README.md
 	$(BIN)/python -m assign_cli.readme benchmarks/README.md
-	$(BIN)/python -m assign_cli.readme docs/reference.md
+	$(BIN)/python -m assign_cli.readme src/adapters/assign_cli/REFERENCE.md
 
 mutation: $(VENV)/.mutation
 	$(BIN)/python tests/mutation/run.py

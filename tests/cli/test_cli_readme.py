@@ -23,7 +23,7 @@ Write = Callable[..., Path]
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 END = "<!-- end generated -->"
-DOCUMENTS = ("README.md", "benchmarks/README.md", "docs/reference.md")
+DOCUMENTS = ("README.md", "benchmarks/README.md", "src/adapters/assign_cli/REFERENCE.md")
 
 
 def begin(part: str) -> str:
