@@ -88,7 +88,9 @@ def test_the_answer_that_is_shown_is_the_one_that_comes() -> None:
     assert [line.rstrip() for line in result.stdout.splitlines()] == said[1:]
 
 
-@pytest.mark.parametrize("name", [*DOCUMENTS, "src/adapters/assign_cli/REFERENCE.md", "src/adapters/assign_testing/PROMISES.md"])
+@pytest.mark.parametrize(
+    "name", [*DOCUMENTS, "src/adapters/assign_cli/REFERENCE.md", "src/adapters/assign_testing/PROMISES.md"]
+)
 def test_a_link_leads_somewhere(name: str) -> None:
     document = ROOT / name
     for path, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", document.read_text()):
