@@ -142,7 +142,8 @@ def test_a_knot_with_a_host_who_locks_in_another_order_is_untied(house: House, e
         host.execute(text("UPDATE bookings SET zone = 'main' WHERE id = 'b'"))
         host.commit()
         assert recording.result(T).status == "pending"
-    assert deadlocks(house) == before + 1
+    # More than once where ours is back before the host has noticed that the row is free.
+    assert deadlocks(house) > before
     assert house.last().attempt_id == "a1"
 
 
