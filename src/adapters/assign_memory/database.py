@@ -10,7 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 
 from attrs import define, field, frozen
 
@@ -22,6 +23,9 @@ from assign_core.ports import Clock, Email, EmailKind, Lease
 from assign_floor import Floor, Refusal, Window, window_for
 from assign_memory.freed import FreedTables
 from assign_wire import dumps, loads
+
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""When a job has been due since, for a booking that is open again: whoever waits, waits longer for nobody."""
 
 
 @define(kw_only=True)
@@ -226,11 +230,18 @@ class MemoryDatabase:
         """
         with self.lock:
             row = self.row(booking_id)
-            row.status = status
+            was_open, row.status = row.status in OPEN, status
             if status in OPEN | CLOSED:
                 self.unassign(booking_id)
-            if status not in OPEN:
-                row.retry_at = row.parked_at_version = None
+            self._say_when_due(row, was_open=was_open)
+
+    def _say_when_due(self, row: Row, *, was_open: bool) -> None:
+        """At once, if it is open again, or when the attempt ends that has its lease; never, if it is not open."""
+        if row.status not in OPEN:
+            row.retry_at = row.parked_at_version = None
+        elif not was_open:
+            row.retry_at = LONG_AGO if row.lease is None else row.lease.expires_at
+            row.parked_at_version = None
 
     def cancel(self, booking_id: str) -> None:
         self.set_status(booking_id, BookingStatus.CANCELLED.value)
@@ -243,9 +254,11 @@ class MemoryDatabase:
             row.revision += 1
             row.party = row.party if party is None else party
             row.start_at = row.start_at if start_at is None else start_at
-            if row.status in SEATED or row.status in OPEN:
+            was_open = row.status in OPEN
+            if row.status in SEATED or was_open:
                 row.status = BookingStatus.PENDING.value
             self.unassign(booking_id)
+            self._say_when_due(row, was_open=was_open)
 
     def seat_by_hand(self, booking_id: str, tables: Collection[str]) -> None:
         """Staff seat a booking.

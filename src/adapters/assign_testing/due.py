@@ -135,6 +135,29 @@ class DueContract(Contract):
         )
         assert house.store.due(DINNER, limit=9, timeout=T) == []
 
+    @pytest.mark.parametrize("between", ["cancelled", "completed", "confirmed"])
+    def test_a_booking_that_is_open_again_is_due_at_once(self, house: House, between: str) -> None:
+        """Whatever was decided about it before, and even if no attempt was ever made."""
+        for name in ("b", "c"):
+            house.book(name)
+        acquire(house, booking_id="c")
+        house.store.record(Record(booking_id="c", attempt_id="a1", result=result(house)), timeout=T)
+        for name in ("b", "c"):
+            house.set_status(name, between)
+        assert house.store.due(DINNER, limit=9, timeout=T) == []
+        for name in ("b", "c"):
+            house.set_status(name, "pending")
+        assert sorted(house.store.due(house.now, limit=9, timeout=T)) == ["b", "c"]
+
+    def test_a_booking_that_is_open_again_waits_for_the_attempt_that_runs(self, house: House) -> None:
+        house.book()
+        acquire(house, seconds=10)
+        house.set_status("b", "cancelled")
+        house.set_status("b", "pending")
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        house.advance(10)
+        assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
+
     def test_a_parked_booking_is_due_as_soon_as_the_version_is_another_one(self, house: House) -> None:
         house.book()
         house.book("c")

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlite_adapter import Database, SqliteMailer, SqliteStore, lease_of, moment, number
 from sqlite_planner import SqlitePlanner
 
-from assign_core.booking import CLOSED, EmailState
+from assign_core.booking import CLOSED, OPEN, EmailState
 from assign_core.last_result import LastResult
 from assign_core.outbox import AsyncTransport
 from assign_floor import search, window_for
@@ -60,6 +60,7 @@ class SqliteWorld:
             self._unassign(booking_id)
             update = "UPDATE bookings SET party = ?, ends = ?, revision = revision + 1, status = 'pending' WHERE id = ?"
             self._db.run(update, party, _ends(party, seen.start_at), booking_id)
+            self._db.say_when_due(booking_id, was_open=seen.status in OPEN)
 
     def seat_by_hand(self, booking_id: str, tables: Collection[str]) -> bool:
         seen = self.look(booking_id)

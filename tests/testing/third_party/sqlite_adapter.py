@@ -119,6 +119,16 @@ class Database:
     def keep(self, booking_id: str, result: LastResult) -> None:
         self.run("UPDATE bookings SET blob = ? WHERE id = ?", json.dumps(dumps(result)), booking_id)
 
+    def say_when_due(self, booking_id: str, *, was_open: bool) -> None:
+        """What the host does after a change of status."""
+        row = self.row(booking_id)
+        if row is None or (row["status"] in OPEN and was_open):
+            return
+        lease = lease_of(row)
+        reopened = 0 if lease is None else number(lease.expires_at)
+        due = reopened if row["status"] in OPEN else None
+        self.run("UPDATE bookings SET retry_at = ?, parked_at_version = NULL WHERE id = ?", due, booking_id)
+
     def now(self) -> int:
         return number(self.clock.now())
 

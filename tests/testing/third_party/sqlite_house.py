@@ -63,14 +63,14 @@ class SqliteHouse:
         self._db.run("UPDATE bookings SET confirmed_by = NULL WHERE id = ?", booking_id)
 
     def set_status(self, booking_id: str, status: str) -> None:
+        was_open = self.status(booking_id) in OPEN
         self._db.run("UPDATE bookings SET status = ? WHERE id = ?", status, booking_id)
         if status in OPEN | CLOSED:
             self._unassign(booking_id)
-        if status not in OPEN:
-            self._db.run("UPDATE bookings SET retry_at = NULL, parked_at_version = NULL WHERE id = ?", booking_id)
+        self._db.say_when_due(booking_id, was_open=was_open)
 
     def modify(self, booking_id: str = "b", *, party: int | None = None) -> None:
-        row = self._row(booking_id)
+        row, was_open = self._row(booking_id), self.status(booking_id) in OPEN
         party = row["party"] if party is None else party
         self._unassign(booking_id)
         self._db.run(
@@ -79,6 +79,7 @@ class SqliteHouse:
             self._ends(party, moment(row["start_at"])),
             booking_id,
         )
+        self._db.say_when_due(booking_id, was_open=was_open)
 
     def seat(self, booking_id: str, tables: Collection[str]) -> None:
         row = self._row(booking_id)
