@@ -285,3 +285,15 @@ def test_recording_survives_both_ends_of_the_calendar(moment: datetime) -> None:
         (FAILED, replace(FAILED, recorded_at=moment)),
     ):
         assert not record(stored, result, revision=0, now=result.recorded_at).success
+
+
+@pytest.mark.parametrize("clock", [NOON, NOON + timedelta(days=1)], ids=["honest", "ahead"])
+def test_of_two_results_of_one_moment_the_same_is_kept_in_whichever_order_they_arrive(clock: datetime) -> None:
+    """Nor does it change when one of them is told again: a wrong clock says nothing of which of the two it was."""
+    one = replace(FAILED, recorded_at=clock, attempt_id="a1", reason="No capacity")
+    other = replace(FAILED, recorded_at=clock, attempt_id="a2", reason="deadlock detected")
+    kept = set()
+    for first, second in ((one, other), (other, one)):
+        both = record(first, second, revision=0, now=NOON)
+        kept |= {both, record(both, first, revision=0, now=NOON), record(both, second, revision=0, now=NOON)}
+    assert kept == {merge(one, other)}

@@ -278,3 +278,19 @@ def test_every_setting_is_documented_with_its_default() -> None:
 @pytest.mark.parametrize(("attempt", "seconds"), [(0, 5), (1, 5), (2, 15), (3, 45), (4, 45), (10**9, 45)])
 def test_the_last_delay_repeats(attempt: int, seconds: int) -> None:
     assert Policy().delay_after(attempt) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"delays": (5, 15)}, "Policy.delays is (5, 15); pass a tuple of timedelta"),
+        ({"retries": True}, "Policy.retries is True; pass a int, such as 3"),
+        ({"jitter": True}, "Policy.jitter is True; pass a number, such as 0.2"),
+        ({"relax_after_timeout": 1}, "Policy.relax_after_timeout is 1; pass a bool, such as False"),
+    ],
+)
+def test_a_setting_of_the_wrong_kind_is_refused_with_what_to_pass(given: dict[str, Any], words: str) -> None:
+    """A truth is no number although Python counts with it, nor a number a truth."""
+    with pytest.raises(InvalidValue) as refused:
+        Policy(**given)
+    assert str(refused.value) == words
