@@ -251,15 +251,23 @@ def a_job_has_used_its_budget_up(kind: Kind) -> tuple[World, list[Told]]:
 
 
 def a_job_comes_too_near_to_the_start(kind: Kind) -> tuple[World, list[Told]]:
-    world = World(kind)
+    """What was attempted before counts, although this look attempted nothing."""
+    refusal = NoHold(reason="fetch failed")
+    world = World(kind, script=[Cue(answer=refusal)])
     world.book(start_at=EVENING)
+    world.job()
     world.advance_to(EVENING)
     world.job()
     at = (EVENING - NOON).total_seconds()
+    nothing = no_quote("fetch failed", "network_failure", "transient", "infrastructure")
     return world, [
-        (at, 1, E.STARTED, looks("start_passed")),
-        (at, 1, E.CUTOFF_SKIPPED, {"start_at": EVENING.isoformat(), "cutoff_seconds": 600.0, "trigger": "queue"}),
-        (at, 1, E.SUMMARY, summary(0, 4, "cutoff", 0)),
+        (0, 1, E.STARTED, looks("no_usable_evidence")),
+        (0, 1, E.ATTEMPT, begins(1, 4, "no_usable_evidence")),
+        (0, 1, E.QUOTE, quote(0, 1, **nothing)),
+        (0, 1, E.ATTEMPT_ERROR, error(1, "quote", "fetch failed", reasonCode="network_failure")),
+        (at, 2, E.STARTED, looks("start_passed")),
+        (at, 2, E.CUTOFF_SKIPPED, {"start_at": EVENING.isoformat(), "cutoff_seconds": 600.0, "trigger": "queue"}),
+        (at, 2, E.SUMMARY, summary(1, 4, "cutoff", 0)),
     ]
 
 
@@ -299,16 +307,18 @@ def a_whole_job_counts_from_its_first_look(kind: Kind) -> tuple[World, list[Told
 
 
 def nobody_needs_a_job(kind: Kind) -> tuple[World, list[Told]]:
-    """Seated by hand, twice looked at; then cancelled, once beside an attempt that died; and one that never was."""
+    """Seated by hand, cancelled, each looked at once more beside an attempt that has the lease; and one unknown."""
     world = World(kind)
     world.book()
     world.db.seat_by_hand("b", ["large"])
     world.job()
     world.job()
+    other = Lease(attempt_id="other", source=Source.JOB, taken_at=NOON, expires_at=NOON + timedelta(seconds=5))
+    world.store.acquire("b", other, timeout=1)
+    world.job()
     world.db.cancel("b")
     world.job()
-    dead = Lease(attempt_id="dead", source=Source.JOB, taken_at=NOON, expires_at=NOON + timedelta(seconds=5))
-    world.store.acquire("b", dead, timeout=1)
+    world.advance(5)
     world.job()
     world.job("nobody")
     seated = summary(0, 4, "already_confirmed", 0)
@@ -320,10 +330,12 @@ def nobody_needs_a_job(kind: Kind) -> tuple[World, list[Told]]:
         (0, 2, E.STARTED, looks("already_confirmed,email_on_record")),
         (0, 2, E.EXITED_ALREADY_CONFIRMED, {"status": "confirmed", "suppressEmail": True, "trigger": "queue"}),
         (0, 2, E.SUMMARY, seated),
-        (0, 3, E.STARTED, looks("status_closed")),
-        (0, 3, E.SUMMARY, closed),
+        (0, 4, E.EXITED_ALREADY_CONFIRMED, {"status": "confirmed", "suppressEmail": True, "trigger": "queue"}),
+        (0, 4, E.SUMMARY, seated),
         (0, 5, E.SUMMARY, closed),
-        (0, 6, E.SUMMARY, summary(0, 0, "not_actionable", 0)),
+        (5, 6, E.STARTED, looks("status_closed")),
+        (5, 6, E.SUMMARY, closed),
+        (5, 7, E.SUMMARY, summary(0, 0, "not_actionable", 0)),
     ]
 
 
