@@ -15,7 +15,16 @@ from assign_core import Event, EventName, LastResult, Outcome, Policy, ReasonCod
 from assign_core.booking import EmailState
 from assign_core.effects import Acquire, CloseAttempt, RequestQuote
 from assign_core.last_result import Source
-from assign_core.ports import Acquired, Busy, Confirmation, Lease, NoHold, NotConfirmed, Record, Recorded
+from assign_core.ports import (
+    Acquired,
+    Busy,
+    Confirmation,
+    Lease,
+    NoHold,
+    NotConfirmed,
+    Record,
+    Recorded,
+)
 from assign_memory import Cue
 
 Kind = Literal["blocking", "async"]
@@ -328,3 +337,24 @@ def test_a_cancellation_while_the_attempt_is_recorded_is_told_after_what_it_foun
         (EventName.INLINE_OPERATION_ABORTED, world.now),
     ]
     assert world.one(EventName.INLINE_OPERATION_ABORTED)["error"] == "Cancelled: gone"
+
+
+def test_events_whose_confirm_is_not_known_are_told_in_order_although_nothing_could_be_recorded(kind: Kind) -> None:
+    world = World(kind)
+    world.book()
+
+    def broken(*_: object, **__: object) -> Any:
+        raise Breakdown("no database")
+
+    world.store.confirm = world.store.record = broken  # type: ignore[method-assign]  # ports that misbehave
+    with pytest.raises(Breakdown):
+        world.job()
+    assert world.names == [
+        "auto_assign.started",
+        "auto_assign.attempt",
+        "auto_assign.quote",
+        "auto_assign.succeeded",
+        "auto_assign.attempt_error",
+        "auto_assign.attempt_error",
+    ]
+    assert [event.context["stage"] for event in world.named(EventName.ATTEMPT_ERROR)] == ["confirm", "record"]
