@@ -13,7 +13,7 @@ from tests.flows.conftest import NO_TABLES, NOON, OVERRUN, AsyncVirtualRuntime, 
 
 from assign_core import Event, EventName, LastResult, Outcome, Policy, ReasonCode, Verdict
 from assign_core.booking import EmailState
-from assign_core.effects import Acquire, CloseAttempt, RequestQuote
+from assign_core.effects import Acquire, CloseAttempt, Deliver, RequestQuote
 from assign_core.last_result import Source
 from assign_core.ports import (
     Acquired,
@@ -268,29 +268,57 @@ def test_what_has_been_given_back_is_not_given_back_again(kind: Kind) -> None:
 # What is told of it.
 
 
+def watched(world: World) -> list[tuple[list[EventName], bool]]:
+    """What telemetry is told, and whether the store has it already."""
+    emit, heard = world.telemetry.emit, list[tuple[list[EventName], bool]]()
+
+    def noted(events: Sequence[Event], *, stored: bool) -> object:
+        heard.append(([event.name for event in events], stored))
+        return emit(events, stored=stored)
+
+    world.telemetry.emit = noted  # type: ignore[method-assign,assignment]  # the same, watched
+    return heard
+
+
 def test_of_a_confirm_that_failed_only_what_came_before_it_is_told_and_each_is_stored_or_not(kind: Kind) -> None:
     """The commit's events were to be stored with it; those of the record were."""
     world = World(kind)
     world.book()
-    record, emit = world.store.record, world.telemetry.emit
-    told: list[tuple[list[EventName], bool]] = []
+    record, heard = world.store.record, watched(world)
 
     def broken(confirmation: Confirmation, *, timeout: float) -> NotConfirmed:
         del confirmation, timeout
         raise Breakdown("no database")
 
-    def noted(events: Sequence[Event], *, stored: bool) -> object:
-        told.append(([event.name for event in events], stored))
-        return emit(events, stored=stored)
-
     world.store.confirm = broken  # type: ignore[method-assign]  # a port that misbehaves
     world.store.record = lambda entry, *, timeout: replace(record(entry, timeout=timeout), events_stored=True)  # type: ignore[method-assign]  # as a database does
-    world.telemetry.emit = noted  # type: ignore[method-assign,assignment]  # the same, watched
-    world.inline()
-    assert told == [
-        ([EventName.QUOTE, EventName.INLINE_QUOTE_RESULT], False),
-        ([EventName.INLINE_CONFIRM_FAILED], True),
+    world.job()
+    assert heard == [
+        ([EventName.STARTED, EventName.ATTEMPT, EventName.QUOTE], False),
+        ([EventName.ATTEMPT_ERROR], True),
     ]
+
+
+@pytest.mark.parametrize("answer", [None, OVERRUN], ids=["committed", "given up"])
+def test_an_interruption_finds_nothing_to_record_once_the_attempt_is_recorded(answer: NoHold | None) -> None:
+    world = World(script=[Cue(answer=answer)])
+    world.book()
+    flow = world.flow("inline")
+    flow.run_to(Deliver)
+    calls, last = list(world.store.calls), world.last()
+    cancelled = Cancelled("gone")
+    flow.throw(cancelled)
+    flow.run()
+    assert flow.error is cancelled
+    assert (world.store.calls, world.last()) == (calls, last)
+    assert not world.named(EventName.INLINE_OPERATION_ABORTED)
+
+
+def test_a_summary_is_in_no_store(kind: Kind) -> None:
+    world = World(kind)
+    heard = watched(world)
+    world.job("nobody")
+    assert heard == [([EventName.SUMMARY], False)]
 
 
 @pytest.mark.parametrize("closing", [False, True], ids=["searching", "closing"])
