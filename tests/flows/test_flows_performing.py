@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Final, Literal
@@ -12,7 +12,8 @@ import pytest
 from tests.flows.conftest import AsyncVirtualRuntime, Breakdown, World
 
 from assign_core import Event, EventName, InvalidValue, Policy, Severity, Verdict
-from assign_core.ports import Acquired, Email
+from assign_core.drive import walk
+from assign_core.ports import Acquired, Email, NoHold
 from assign_memory import Cue
 
 Kind = Literal["blocking", "async"]
@@ -236,3 +237,49 @@ def test_all_that_telemetry_lost_is_told_as_one_sum_with_the_last_error(kind: Ki
             {"dropped": 5, "error": "Breakdown: failure 3"},
         ),
     )
+
+
+# What a host need not say.
+
+
+def test_who_says_no_trigger_is_told_by_which_call_it_was(kind: Kind) -> None:
+    world = World(kind, script=[Cue(answer=NoHold(reason="fetch failed"))] * 4)
+    engine: Any = world._blocking or world._async
+
+    def asked(call: Callable[[str], Any]) -> str | None:
+        world.book(call.__name__)
+        answer = call(call.__name__)
+        if kind == "async":
+            asyncio.run(answer)
+        return world.last(call.__name__).trigger
+
+    assert [asked(engine.inline), asked(engine.job)] == ["inline", "job"]
+    world.advance(3600)
+    due = engine.run_due()
+    if kind == "async":
+        asyncio.run(due)
+    assert [world.last(name).trigger for name in ("inline", "job")] == ["due", "due"]
+    assert asked(engine.run_job) == "job"
+
+
+def test_a_flow_that_awaits_anything_but_an_effect_is_told_so_where_it_does() -> None:
+    """An event loop's own sleep, say: no driver could resume it."""
+
+    class Foreign:
+        def __await__(self) -> Generator[object, None, None]:
+            yield self
+
+        def __repr__(self) -> str:
+            return "a loop's sleep"
+
+    async def flow() -> str:
+        try:
+            await Foreign()
+        except TypeError as error:
+            return str(error)
+        return "resumed"
+
+    told: Any = flow()
+    with pytest.raises(StopIteration) as ended:
+        next(walk(told, World().runtime, 1.0))
+    assert ended.value.value == "a flow awaits effects only, not a loop's sleep"
