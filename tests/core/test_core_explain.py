@@ -256,3 +256,4 @@ def test_a_rule_with_several_parts_of_one_name_is_told_with_all_of_them() -> Non
     (rule,) = (rule for rule in RULES if "outcome_unknown" in rule.names)
     for part in rule.parts:
         assert part.when.replace("*", "") in told
+    assert "ambiguous budget. The same, of a job's own attempt. Then wait for the delay first; " in told
