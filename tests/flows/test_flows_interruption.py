@@ -343,6 +343,7 @@ def test_an_interrupted_record_that_fails_too_leaves_the_interruption_as_it_was(
     flow.throw(Cancelled("shutdown"))
     flow.throw(ConnectionError("gone"))
     flow.run()
+    assert world.db.last(world.db.row("b")) is None, "an abort is not recorded in place of what was found"
     assert isinstance(flow.error, Cancelled)
     assert flow.error.__notes__ == ["the attempt's result could not be recorded: ConnectionError: gone"]
 
