@@ -134,6 +134,27 @@ def test_whoever_frees_holds_has_the_counter_before_he_has_the_holds(
     assert house.run("SELECT hold_id FROM table_holds WHERE table_id = 't2'").fetchall() == [("new",)]
 
 
+@pytest.mark.parametrize("statuses", [["cancelled"], ["confirmed"], ["cancelled", "pending"]], ids=" then ".join)
+def test_who_has_freed_tables_goes_on_to_a_booking_for_which_a_hold_waits(
+    house: House, session: Session, statuses: list[str]
+) -> None:
+    """The hold has the booking's lease, and waits for the restaurant's counter, which the host has until he commits."""
+    seat(house, "r1", "r", "t4")
+    house.run("UPDATE auto_assign_attempts SET due_at = %s WHERE booking_id = 'a'", LATER)
+    house.run(
+        "INSERT INTO table_holds SELECT 'expired', 't4', 'b', 'dead', 'r', tstzrange(%s, %s), %s",
+        *(LATER, LATER + timedelta(hours=1), NOW),
+    )
+    host = session()
+    host.run("UPDATE bookings SET status = 'cancelled' WHERE id = 'r1'")
+    holding = session().start(HOLD, "a", "t2", NOW, LATER)
+    assert not holding.done(), "it waits for the counter"
+    for status in statuses:
+        assert host.run("UPDATE bookings SET status = %s WHERE id = 'a'", status) == 1
+    host.connection.commit()
+    assert holding.result(PATIENCE) == [(True,)]
+
+
 FOUR: Final = (("r1", "r", "t2"), ("r2", "r", "t4"), ("o1", "other", "u4"), ("o2", "other", "u5"))
 
 

@@ -121,6 +121,36 @@ def test_host_group_works_alone_on_a_foreign_table(empty_dsn: str, make_engine: 
     assert faults(engine) == []
 
 
+@pytest.mark.parametrize("ids", ["uuid", "char(36)"])
+def test_what_was_closed_long_ago_is_due_no_more_and_nobody_is_waited_for(
+    empty_dsn: str, make_engine: MakeEngine, ids: str
+) -> None:
+    """Since before the trigger said so. What is open stays, and so does a row that somebody has."""
+    engine = make_engine(empty_dsn)
+    run(engine, FOREIGN.replace("uuid", ids, 1))
+    apply(engine)
+    (file,) = [each for each in migration_files() if each.file.endswith("_open_again.sql")]
+    run(
+        engine,
+        "INSERT INTO bookings (status) VALUES ('pending'), ('pending_allocation'), ('cancelled'), ('arrived'), (NULL)",
+        "INSERT INTO bookings (status, note) VALUES ('cancelled', 'locked')",
+        "INSERT INTO auto_assign_attempts (booking_id, due_at, parked_at_version) SELECT id, now(), 7 FROM bookings",
+        "INSERT INTO auto_assign_attempts (booking_id, due_at) VALUES (gen_random_uuid(), now())",
+    )
+    with engine.connect() as other, other.begin():
+        other.exec_driver_sql(
+            "SELECT FROM auto_assign_attempts JOIN bookings ON id::text = booking_id WHERE note = 'locked' "
+            "FOR UPDATE OF auto_assign_attempts"
+        )
+        run(engine, "SET lock_timeout = '10s'", file.text)
+    with engine.connect() as connection:
+        due = connection.exec_driver_sql(
+            "SELECT coalesce(note, status), parked_at_version FROM auto_assign_attempts "
+            "LEFT JOIN bookings ON id::text = booking_id WHERE due_at IS NOT NULL ORDER BY 1"
+        )
+        assert [tuple(row) for row in due] == [("locked", 7), ("pending", 7), ("pending_allocation", 7)]
+
+
 def test_default_names_leave_the_files_as_they_are() -> None:
     folder = Path(__file__).parents[2] / "migrations"
     for file in migration_files(GROUPS):

@@ -46,7 +46,7 @@ class Row:
     """The attempt whose confirm seated it."""
     lease: Lease | None = None
     overtaken: bool = False
-    """A result has arrived, during the lease, from an attempt that had lost it."""
+    """During the lease a result has arrived from an attempt that had lost it, or the booking was opened again."""
     retry_at: datetime | None = None
     parked_at_version: int | None = None
 
@@ -242,12 +242,16 @@ class MemoryDatabase:
         elif not was_open:
             row.retry_at = LONG_AGO if row.lease is None else row.lease.expires_at
             row.parked_at_version = None
+            # Who has the lease may have found it seated or closed, and decides on that.
+            row.overtaken = row.lease is not None
 
     def cancel(self, booking_id: str) -> None:
         self.set_status(booking_id, BookingStatus.CANCELLED.value)
 
     def modify(self, booking_id: str, *, party: int | None = None, start_at: datetime | None = None) -> None:
-        """The guest changes party or time: a new revision, to be assigned anew."""
+        """The guest changes party or time: a new revision, to be assigned anew. In a status of the host's own it keeps
+        status and tables.
+        """
         with self.lock:
             row = self.row(booking_id)
             _check(booking_id, row.party if party is None else party, row.start_at if start_at is None else start_at)
@@ -257,7 +261,8 @@ class MemoryDatabase:
             was_open = row.status in OPEN
             if row.status in SEATED or was_open:
                 row.status = BookingStatus.PENDING.value
-            self.unassign(booking_id)
+            if row.status in OPEN | CLOSED:
+                self.unassign(booking_id)
             self._say_when_due(row, was_open=was_open)
 
     def seat_by_hand(self, booking_id: str, tables: Collection[str]) -> None:

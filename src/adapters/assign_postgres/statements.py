@@ -206,7 +206,7 @@ RECORD: Final = (
         END,
         parked_at_version = CASE
             WHEN judged.open AND NOT judged.overtaken
-                AND CAST(:read_revision AS integer) IS NOT DISTINCT FROM judged.revision
+                AND (CAST(:read_revision AS integer) <> judged.revision) IS NOT TRUE
             THEN CAST(:parked_at_version AS bigint)
         END
     FROM judged

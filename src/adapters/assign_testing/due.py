@@ -158,6 +158,39 @@ class DueContract(Contract):
         house.advance(10)
         assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
 
+    @pytest.mark.parametrize("found", ["cancelled", "confirmed", "waitlisted"])
+    def test_an_attempt_that_found_a_booking_not_open_does_not_end_what_opened_it_again(
+        self, house: House, found: str
+    ) -> None:
+        """It decides that the booking is never due, and has not seen what is so when it says that."""
+        house.book()
+        house.set_status("b", found)
+        assert acquire(house, seconds=10).booking.status == found
+        house.set_status("b", "pending")
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        house.store.record(Record(booking_id="b", attempt_id="a1", result=None, revision=0), timeout=T)
+        assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
+        acquire(house, "a2")
+        house.store.record(Record(booking_id="b", attempt_id="a2", result=result(house, "a2")), timeout=T)
+        assert house.store.due(DINNER, limit=9, timeout=T) == [], "once"
+
+    def test_an_attempt_that_has_not_told_what_it_read_parks_all_the_same(self, house: House) -> None:
+        house.book()
+        house.book("c")
+        house.seat("c", ["small"])
+        acquire(house)
+        parked = Record(
+            booking_id="b",
+            attempt_id="a1",
+            result=None,
+            retry_at=house.now + timedelta(minutes=30),
+            parked_at_version=version(house),
+        )
+        house.store.record(parked, timeout=T)
+        assert house.store.due(house.now, limit=9, timeout=T) == []
+        house.set_status("c", "cancelled")
+        assert list(house.store.due(house.now, limit=9, timeout=T)) == ["b"]
+
     def test_a_parked_booking_is_due_as_soon_as_the_version_is_another_one(self, house: House) -> None:
         house.book()
         house.book("c")
