@@ -107,13 +107,13 @@ class TwoTables:
 class Host:
     """Its tables, its ports, and what it does beside them."""
 
-    def __init__(self, engine: Engine, names: Names) -> None:
+    def __init__(self, engine: Engine, names: Names, ids: str = "uuid") -> None:
         self.engine, self.names, self.runtime, self.post = engine, names, VirtualRuntime(NOON), PostRoom()
         if names.schema != "public":
             self.run("CREATE SCHEMA {schema}")
         self.run("CREATE TYPE {schema}.mood AS ENUM ('pending', 'confirmed', 'cancelled')")
         self.run(
-            "CREATE TABLE {bookings} ({id} uuid PRIMARY KEY, {status} {schema}.mood NOT NULL DEFAULT 'pending', "
+            f"CREATE TABLE {{bookings}} ({{id}} {ids} PRIMARY KEY, {{status}} {{schema}}.mood DEFAULT 'pending', "
             "{start_at} timestamptz NOT NULL, guest text)"
         )
         with engine.connect() as connection:
@@ -197,6 +197,24 @@ def test_from_the_request_to_the_email_on_the_host_group_alone(
         assert host.rows(f"SELECT count(*) FROM {table}") == [(0,)]  # noqa: S608 - our names
     host.telemetry.close()
     assert host.rows("SELECT count(*) > 0 FROM {schema}.observability_events") == [(True,)]
+
+
+@pytest.mark.parametrize("ids", ["char(36)", "varchar(36)", "char(40)", "text"])
+def test_ids_of_any_type_and_length_are_due(empty_dsn: str, make_engine: Callable[[str], Engine], ids: str) -> None:
+    """A type has its length with it: `character` alone is one character."""
+    host = Host(make_engine(empty_dsn), Names(), ids)
+    host.run(VERSION)
+    first, second, third = host.book(), host.book(), host.book()
+    for booking, verdict in ((first, Verdict.CONFIRMED), (second, Verdict.CONFIRMED), (third, Verdict.WAIT)):
+        assert host.app.inline(booking).verdict is verdict
+    assert host.store.due(host.runtime.now() + timedelta(hours=1), limit=9, timeout=T) == [third]
+    assert host.app.job(third).verdict is Verdict.WAIT
+    assert host.store.due(host.runtime.now(), limit=9, timeout=T) == []
+    host.run("UPDATE {bookings} SET {status} = 'cancelled' WHERE {id} = :id", id=first)
+    assert host.store.due(host.runtime.now(), limit=9, timeout=T) == [third], "woken"
+    host.run("UPDATE {bookings} SET {status} = 'pending' WHERE {id} = :id", id=first)
+    assert host.store.due(host.runtime.now(), limit=9, timeout=T) == [first, third]
+    host.telemetry.close()
 
 
 @pytest.mark.once

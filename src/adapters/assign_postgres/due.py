@@ -69,8 +69,9 @@ ORDER BY attempt.due_at, attempt.booking_id"""
 """The next parked bookings, and whether something has become free for them. A version is asked of open ones only."""
 
 ID_TYPE: Final = """
-SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = CAST(:bookings AS regclass) AND attname = :id"""
-"""What the type of the host's ids is called."""
+SELECT format_type(atttypid, atttypmod) FROM pg_attribute
+WHERE attrelid = CAST(:bookings AS regclass) AND attname = :id"""
+"""What the type of the host's ids is called, with its length: ``character`` without one has room for a single one."""
 
 
 class Due:
