@@ -69,6 +69,10 @@ bench-quick: $(VENV)/.test
 
 bench-report: $(VENV)/.test
 	$(BIN)/assign-core benchmark --out build/benchmark
+	mkdir -p benchmarks/results
+	cp build/benchmark/results.json benchmarks/results/report.json
+	$(BIN)/python -m assign_cli.readme README.md
+	$(BIN)/python -m assign_cli.readme benchmarks/README.md
 
 bench-micro: $(VENV)/.micro
 	$(BIN)/python -m benchmarks.micro

@@ -38,8 +38,8 @@ class Decision(NamedTuple):
         max_attempts: the retry budget, in job attempts.
         attempts_used: how many of them this revision has had.
         not_before: for ``wait``, when to look again (aware, UTC); else ``None``.
-        parked: a ``wait`` of which the staff is told, since only news ends it: it ends at once when the capacity
-            version grows, or, on a host that keeps none, at the last chance before the cutoff.
+        parked: a ``wait`` of which the staff is told, since nothing that is known now will seat the guest. It ends at
+            once when the capacity version grows (see :attr:`woken`), or else at ``not_before``.
         strategy: the planner's knobs for the next attempt.
         suppress_email: the guest has been written to about this revision.
         evidence: what the stored result is worth now.
@@ -59,6 +59,11 @@ class Decision(NamedTuple):
     failure_class: FailureClass | None
     reason_code: ReasonCode | None
     rules: tuple[str, ...]
+
+    @property
+    def woken(self) -> bool:
+        """Parked until the capacity version grows, whatever the time."""
+        return self.rules[0] == CAPACITY_UNCHANGED and self.parked
 
 
 @dataclass(slots=True)
@@ -87,6 +92,7 @@ class Standing(Word):
 
 
 BUDGET_USED_UP: Final = "budget_used_up"
+CAPACITY_UNCHANGED: Final = "capacity_unchanged"
 EMAIL_ON_RECORD: Final = "email_on_record"
 
 # Looking a member up on its class costs more than a rule does.
@@ -141,9 +147,14 @@ def answer(
 
 
 def within_budget(
-    case: Case, rule: str, budget: int, not_before: datetime | None = None, strategy: Strategy | None = None
+    case: Case,
+    rule: str,
+    budget: int,
+    not_before: datetime | None = None,
+    strategy: Strategy | None = None,
+    parked: bool = False,
 ) -> Decision:
-    """Give up, wait or attempt: the end of every rule that allows another attempt."""
+    """Give up, wait or attempt: the end of every rule that allows another attempt. ``parked`` is of the wait."""
     if budget > case.policy.attempt_cap:
         budget = case.policy.attempt_cap
     if case.attempts_used >= budget:
@@ -151,7 +162,7 @@ def within_budget(
     if not_before is not None and not_before > case.now:
         not_before = _no_later_than_last_chance(case, not_before)
         if not_before > case.now:
-            return answer(case, WAIT, (rule,), budget, not_before, strategy)
+            return answer(case, WAIT, (rule,), budget, not_before, strategy, parked)
     return answer(case, ATTEMPT, (rule,), budget, None, strategy)
 
 

@@ -120,7 +120,7 @@ def _action(decision: Decision, now: datetime) -> str:
                 if until is None
                 else f" until {until.isoformat().replace('+00:00', 'Z')} (in {span_in_words(until - now)})"
             )
-            if decision.parked and "last_chance" not in decision.rules:
+            if decision.woken:
                 return f"Wait{when}, or until seats become free."
             return f"Wait{when}."
         case Action.GIVE_UP:

@@ -19,6 +19,7 @@ from typing import Final
 from assign_core.case import (
     ATTEMPT,
     BUDGET_USED_UP,
+    CAPACITY_UNCHANGED,
     EMAIL_ON_RECORD,
     GIVE_UP,
     ONE_TICK,
@@ -109,7 +110,10 @@ def _permanent(case: Case) -> Decision | None:
 def _capacity_changed(case: Case) -> Decision | None:
     if case.last is None or not version_grown(case.last, case.booking):
         return None
-    return within_budget(case, "capacity_changed", max(case.policy.max_attempts, case.attempts_used + 1))
+    budget, start = max(case.policy.max_attempts, case.attempts_used + 1), case.booking.start_at
+    # Until the window opens the version would only say again what is known, so the wait is for the time alone.
+    opens = None if start is None else later(start, -case.policy.wake_window)
+    return within_budget(case, "capacity_changed", budget, opens, parked=True)
 
 
 def _capacity_unchanged(case: Case) -> Decision | None:
@@ -130,7 +134,7 @@ def _capacity_unchanged(case: Case) -> Decision | None:
     if start is not None:
         # One tick past the cutoff, where the next look gives up.
         look_again = min(look_again, max(later(start, ONE_TICK - policy.cutoff), later(case.now, ONE_TICK)))
-    return answer(case, WAIT, ("capacity_unchanged",), policy.max_attempts, look_again, parked=True)
+    return answer(case, WAIT, (CAPACITY_UNCHANGED,), policy.max_attempts, look_again, parked=True)
 
 
 def _capacity_fresh(case: Case) -> Decision | None:
@@ -242,6 +246,11 @@ RULES: Final[tuple[Rule, ...]] = (
                 "*Capacity* failure of an older capacity version.",
                 "`attempt`, full budget. Beyond it the change buys one more search, up to the cap.",
             ),
+            Words(
+                "capacity_changed",
+                "The same, and the start is farther away than the wake window.",
+                "`wait`, parked, for that window, but no longer than to the last chance before the cutoff.",
+            ),
         ),
         answer=_capacity_changed,
         evidence=DATED,
@@ -250,7 +259,7 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         parts=(
             Words(
-                "capacity_unchanged",
+                CAPACITY_UNCHANGED,
                 "*Capacity* failure, and the capacity version has not grown.",
                 "`wait`, parked, until the version grows, looking again at the revalidation limit and at the cutoff.",
             ),

@@ -66,7 +66,7 @@ def test_every_reference_is_to_the_one_element_of_that_id(evil: Read) -> None:
 
 
 def test_the_points_of_the_frontier_are_there(evil: Read) -> None:
-    """A plot's markers are defined once and used; nine policies have a point in two plots and one in the legend."""
+    """A plot's markers are defined once and used; ten policies have a point in two plots and one in the legend."""
     used = [target for tag, target in evil.references if tag == "use" and target.startswith("#frontier-1-")]
     assert len(used) >= 27
 

@@ -52,6 +52,7 @@ def found_nothing(age: timedelta = timedelta(), code: ReasonCode = ReasonCode.NO
         ("ttl-cache", 1),
         ("token-bucket", 4),
         ("ours", 0),
+        ("ours-last-hour", 0),
         ("ours-no-versions", 2),
         ("oracle", 0),
     ],
@@ -75,7 +76,7 @@ def test_a_table_freed_an_hour_later_is_found_by_who_knows_of_it_or_keeps_a_sear
     workload = rivals(first_cancels_after=3600.0)
     seated = {name for name, each in CONTENDERS.items() if run(workload, each, UNAUDITED).figures.confirmed}
     calls = {name: run(workload, CONTENDERS[name], UNAUDITED).figures.job_calls for name in seated}
-    assert calls == {"ours": 1, "ours-no-versions": 2, ORACLE: 1}
+    assert calls == {"ours": 1, "ours-last-hour": 1, "ours-no-versions": 2, ORACLE: 1}
 
 
 @pytest.mark.parametrize("policy", list(CONTENDERS))
@@ -90,6 +91,20 @@ def test_the_baseline_pauses_5_15_and_45_seconds() -> None:
     fixed = FixedDelays()
     assert fixed.budget(seen(inline=found_nothing())) == 4
     assert [fixed.pause(seen(*[CAPACITY] * number)) for number in (1, 2, 3)] == [5.0, 15.0, 45.0]
+
+
+def test_in_the_last_hour_means_then_and_not_before(rivals: Rivals) -> None:
+    workload = rivals(first_cancels_after=3600.0)
+    (second,) = [guest for guest in workload.guests if guest.booking_id == "second"]
+    at_once, late = (
+        next(each for each in run(workload, contender(policy), UNAUDITED).bookings if each.seated)
+        for policy in ("ours", "ours-last-hour")
+    )
+    an_hour_before = (second.start_at - workload.begins).total_seconds() - 3600.0 - second.books_at
+    assert at_once.delay is not None
+    assert late.delay is not None
+    assert at_once.delay < 3600.0 + 60.0
+    assert an_hour_before <= late.delay < an_hour_before + 60.0
 
 
 def test_the_seed_halves_the_budget_after_fresh_failures_for_want_of_seats() -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from assign_bench.claims import claims
 from assign_bench.results import loads
-from assign_cli.measured import MEASURED, QUICK, results_folder
+from assign_cli.measured import MEASURED, QUICK, REPORT, results_folder
 from assign_cli.readme import PARTS, decision_table, events_table, policy_table, readme, rewrite
 from assign_cli.reference import decision_rows
 from assign_core import CATALOGUE, Policy
@@ -204,9 +204,10 @@ def test_a_measured_part_whose_results_are_not_there_names_the_file_and_the_reme
     assert not (tmp_path / "benchmarks").exists()
 
 
-def test_the_kept_results_claim_what_their_figures_say() -> None:
-    found = loads((RESULTS / QUICK).read_text())
-    assert found.claims == claims(found.summaries), "run make bench-quick"
+@pytest.mark.parametrize(("name", "command"), [(QUICK, "make bench-quick"), (REPORT, "make bench-report")])
+def test_the_kept_results_claim_what_their_figures_say(name: str, command: str) -> None:
+    found = loads((RESULTS / name).read_text())
+    assert found.claims == claims(found.summaries), f"run {command}"
 
 
 @pytest.mark.parametrize("kinder", ["lost_at_cutoff", "lost_at_end"])
@@ -221,6 +222,19 @@ def test_a_loss_by_either_reading_shows_in_the_readmes_table(write: Write, resul
     call(path)
     shown = {"lost_at_cutoff": "3 / 0 of 5", "lost_at_end": "0 / 3 of 5"}[kinder]
     assert path.read_text().count(shown) == 1
+
+
+@pytest.mark.parametrize("kinder", ["lost_at_cutoff", "lost_at_end"])
+def test_a_loss_on_any_of_the_many_evenings_is_told_in_words(write: Write, results: Path, kinder: str) -> None:
+    report = results.with_name(REPORT)
+    value = json.loads(report.read_text())
+    for each in value["summaries"]:
+        each["seeds_with_loss"] |= {"lost_at_cutoff": 0, "lost_at_end": 0}
+    ours = next(each for each in value["summaries"] if (each["workload"], each["policy"]) == ("busy", "ours"))
+    ours["seeds_with_loss"][kinder] = 3
+    report.write_text(json.dumps(value))
+    path = write("README.md", f"{begin('benchmark')}\n{END}\n")
+    call(path)
     (words,) = (line for line in path.read_text().splitlines() if line.startswith("- **Lost bookings.**"))
     assert ("that was so on 3 of" in words) is (kinder == "lost_at_cutoff")
     assert ("in the end on 3 (`busy`)" in words) is (kinder == "lost_at_end")

@@ -411,6 +411,29 @@ def test_a_change_is_worth_one_search_at_once_up_to_the_cap(age: timedelta, atte
         assert found.max_attempts == DEFAULTS.attempt_cap
 
 
+@pytest.mark.parametrize("window", [timedelta(0), timedelta(minutes=5), timedelta(hours=1), timedelta(hours=7)])
+def test_a_change_is_searched_for_once_the_start_is_within_the_window_and_until_then_the_staff_is_told(
+    window: timedelta,
+) -> None:
+    booking, policy = replace(BOOKING, capacity_version=8), replace(DEFAULTS, wake_window=window)
+    assert booking.start_at is not None
+    # A window that opens after the last useful moment would be no search at all.
+    opens = booking.start_at - max(window, policy.cutoff + policy.dispatch_margin)
+    waits = decide(booking, FULL_HOUSE, policy=policy, now=opens - TICK)
+    assert (waits.action, waits.not_before, waits.rules) == (Action.WAIT, opens, ("capacity_changed",))
+    assert waits.parked
+    assert not waits.woken  # another change would say again what is known
+    assert decide(booking, FULL_HOUSE, policy=policy, now=opens).action is Action.ATTEMPT
+
+
+def test_only_a_parked_booking_whose_version_can_be_compared_is_woken_by_it() -> None:
+    assert decide(SEEN_7, FULL_HOUSE, policy=DEFAULTS, now=NOON).woken
+    last_chance = decide(BOOKING, replace(FULL_HOUSE, attempt=1), policy=DEFAULTS, now=NOON)
+    assert (last_chance.parked, last_chance.woken) == (True, False)
+    searched = decide(SEEN_7, replace(FULL_HOUSE, attempt=0), policy=AUDITING, now=NOON + AUDITING.revalidation_limit)
+    assert not searched.woken
+
+
 def test_a_parked_booking_looks_once_more_just_past_the_cutoff_and_gives_up() -> None:
     booking = replace(SEEN_7, start_at=NOON + timedelta(minutes=25))
     parked = decide(booking, FULL_HOUSE, policy=DEFAULTS, now=NOON)

@@ -79,6 +79,7 @@ class Settings(NamedTuple):
     freshness: int = 5 * MINUTE
     skew: int = 30 * SECOND
     limit: int = 30 * MINUTE
+    window: int = 366 * DAY
     relax: bool = False
 
 
@@ -157,7 +158,8 @@ def model(q: Question, s: Settings, share: float) -> Answer:
         return say("give_up", "permanent_failure")
     # 5.
     if dated and failure == "capacity" and grown:
-        rule, budget, due = "capacity_changed", min(s.cap, max(full, used + 1)), 0
+        rule, budget = "capacity_changed", min(s.cap, max(full, used + 1))
+        due = 0 if q.start is None else q.start - s.window
     elif dated and failure == "capacity" and same:
         searches_left = used == 0 and s.audited == 1
         if searches_left and age >= s.limit:
@@ -202,7 +204,8 @@ def model(q: Question, s: Settings, share: float) -> Answer:
         if due > last_chance:
             due = min(due, max(last_chance, backoff))
     if due > 0:
-        return say("wait", rule, budget=budget, at=due, knobs=knobs)
+        parked = rule == "capacity_changed"
+        return say("wait", rule, budget=budget, at=due, knobs=knobs)._replace(parked=parked)
     return say("attempt", rule, budget=budget, knobs=knobs)
 
 
@@ -243,6 +246,7 @@ def _policy(s: Settings) -> Policy:
         freshness=_span(s.freshness),
         clock_skew=_span(s.skew),
         revalidation_limit=_span(s.limit),
+        wake_window=_span(s.window),
         strategy=OWN_KNOBS,
         relax_after_timeout=s.relax,
     )
@@ -360,7 +364,8 @@ LEDGER: Final = (None, "claimed", "sent", "unknown", "failed")
 FLAGS: Final = ((False, None), (True, None), (True, "standard"), (True, "modified"), (False, "modified"))
 NO_JITTER: Final = Settings(jitter=0.0, audited=1.0)
 RELAXED: Final = Settings(relax=True, jitter=1.0)
-SETTINGS: Final = {"defaults": Settings(), "no jitter": NO_JITTER, "relaxed": RELAXED}
+LATE: Final = Settings(window=10 * MINUTE + 31 * SECOND)
+SETTINGS: Final = {"defaults": Settings(), "no jitter": NO_JITTER, "relaxed": RELAXED, "late": LATE}
 
 
 def _open_questions(failure: str | None) -> Iterator[Question]:
@@ -397,10 +402,11 @@ def _open_questions(failure: str | None) -> Iterator[Question]:
         )
 
 
-# Relaxing tells nothing apart but where the strategy is looked at.
+# Relaxing tells nothing apart but where the strategy is looked at, the window nothing but where seats have become free.
 ASKED: Final = [
     *product(FAILURES, ("defaults", "no jitter")),
     ("ambiguous", "relaxed"),
+    ("capacity", "late"),
 ]
 
 
@@ -567,6 +573,7 @@ def any_settings(draw: st.DrawFn) -> Settings:
         freshness=draw(spans),
         skew=draw(spans),
         limit=draw(spans.map(lambda span: span + 1)),
+        window=draw(st.just(366 * DAY) | spans),
         relax=draw(st.booleans()),
     )
 

@@ -154,6 +154,7 @@ def everyday_policies(draw: st.DrawFn) -> Policy:
         attempt_cap=draw(st.integers(6, 12)),
         freshness=draw(st.timedeltas(timedelta(seconds=60), timedelta(minutes=20))),
         revalidation_limit=draw(st.timedeltas(timedelta(minutes=6), timedelta(hours=1))),
+        wake_window=draw(st.sampled_from((Policy().wake_window, timedelta(0), timedelta(hours=1)))),
         relax_after_timeout=draw(st.booleans()),
     )
 

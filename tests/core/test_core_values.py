@@ -190,7 +190,7 @@ def test_a_handler_of_failures_does_not_swallow_the_deadline() -> None:
 
 MINUTE: Final = timedelta(minutes=1)
 
-FROM_NOUGHT: Final = ("cutoff", "dispatch_margin", "freshness", "clock_skew")
+FROM_NOUGHT: Final = ("cutoff", "dispatch_margin", "freshness", "clock_skew", "wake_window")
 ABOVE_NOUGHT: Final = ("inline_deadline", "job_deadline", "grace", "inline_hold", "job_hold", "revalidation_limit")
 TICK: Final = timedelta(microseconds=1)
 
@@ -263,6 +263,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert policy.freshness == timedelta(minutes=5)
     assert policy.clock_skew == timedelta(seconds=30)
     assert policy.revalidation_limit == timedelta(minutes=30)
+    assert policy.wake_window == timedelta(days=366)
     assert policy.inline_deadline == timedelta(seconds=1.8)
     assert (policy.inline_hold, policy.job_hold) == (timedelta(seconds=120), timedelta(seconds=180))
     assert policy.relax_after_timeout is False

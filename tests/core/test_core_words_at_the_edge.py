@@ -17,7 +17,7 @@ def test_a_wait_without_a_moment_is_still_a_sentence() -> None:
     made = decide(booking, None, policy=Policy(), now=NOON)
     sentences = explain(booking, None, made._replace(action=Action.WAIT, not_before=None), now=NOON)
     assert "Wait." in sentences
-    parked = made._replace(action=Action.WAIT, not_before=None, parked=True)
+    parked = made._replace(action=Action.WAIT, not_before=None, parked=True, rules=("capacity_unchanged",))
     assert "Wait, or until seats become free." in explain(booking, None, parked, now=NOON)
 
 

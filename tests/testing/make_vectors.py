@@ -18,6 +18,7 @@ from tests.core.test_core_decision_model import (
     FAILURES,
     FLAGS,
     KNOBS,
+    LATE,
     LEDGER,
     NOON,
     OWN_KNOBS,
@@ -38,6 +39,7 @@ EXACT: Final = {
     "no audit": Settings(jitter=0.0, audited=0.0),
     "full audit": Settings(jitter=0.0, audited=1.0),
     "relaxed": Settings(jitter=0.0, relax=True),
+    "late": LATE._replace(jitter=0.0),
 }
 DAMAGED: Final = '{"source": "inl'
 
@@ -66,6 +68,7 @@ def policy(s: Settings) -> dict[str, Any]:
         "freshnessUs": s.freshness,
         "clockSkewUs": s.skew,
         "revalidationLimitUs": s.limit,
+        "wakeWindowUs": s.window,
         "strategy": knobs(OWN_KNOBS),
     }
 
@@ -120,7 +123,11 @@ def questions() -> Iterator[tuple[str, Question]]:
             yield ("no audit", "full audit")[number % 2], question
     for question in islice(_open_questions("ambiguous"), 0, None, 431):
         yield "relaxed", question
-    for policy_name, rule, step in (("full audit", "revalidation_due", 3), ("no audit", "last_chance", 5)):
+    for policy_name, rule, step in (
+        ("full audit", "revalidation_due", 3),
+        ("no audit", "last_chance", 5),
+        ("late", "capacity_changed", 43),
+    ):
         rare = (q for q in _open_questions("capacity") if rule in decision(q, EXACT[policy_name])["rules"])
         for question in islice(rare, 0, None, step):  # too rare for the steps above
             yield policy_name, question

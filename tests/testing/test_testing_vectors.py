@@ -43,6 +43,7 @@ def policy(said: dict[str, Any]) -> Policy:
         freshness=span(said["freshnessUs"]),
         clock_skew=span(said["clockSkewUs"]),
         revalidation_limit=span(said["revalidationLimitUs"]),
+        wake_window=span(said["wakeWindowUs"]),
         strategy=knobs(said["strategy"]),
     )
 

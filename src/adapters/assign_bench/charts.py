@@ -20,7 +20,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from assign_bench.claims import NO_VERSIONS, OURS
+from assign_bench.claims import LAST_HOUR, NO_VERSIONS, OURS, THE_ENGINES
 from assign_bench.policies import BASELINE, ORACLE
 from assign_bench.result import SERIES_STEP, SHAPE
 from assign_bench.services import MORNING
@@ -35,6 +35,7 @@ COLOURS: Final = {
     "ttl-cache": "#17a2b8",
     "token-bucket": "#d67ab1",
     OURS: "#2a9d5c",
+    LAST_HOUR: "#0f7f74",
     NO_VERSIONS: "#86b049",
     ORACLE: "#3b82d6",
 }
@@ -47,6 +48,7 @@ _SHAPES: Final = {
     "ttl-cache": "D",
     "token-bucket": "+",
     OURS: "o",
+    LAST_HOUR: "o",
     NO_VERSIONS: "o",
     ORACLE: "*",
 }
@@ -182,7 +184,7 @@ def _point(axes: Axes, summary: Summary, across: Interval | None, up: Interval) 
         yerr=[[up.value - up.low], [up.high - up.value]],
         fmt=_SHAPES.get(summary.policy, "o"),
         markersize=8,
-        markerfacecolor=_colour(summary) if summary.policy in (OURS, NO_VERSIONS) else "none",
+        markerfacecolor=_colour(summary) if summary.policy in THE_ENGINES else "none",
         markeredgewidth=1.5,
         color=_colour(summary),
         elinewidth=0.9,
@@ -216,7 +218,7 @@ def _colour(summary: Summary) -> str:
 
 
 def _width(summary: Summary) -> float:
-    return 2.4 if summary.policy in (OURS, NO_VERSIONS, BASELINE, ORACLE) else 1.2
+    return 2.4 if summary.policy in (*THE_ENGINES, BASELINE, ORACLE) else 1.2
 
 
 def _svg(draw: Callable[[Figure], None], name: str, *, width: float, height: float) -> str:

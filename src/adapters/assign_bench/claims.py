@@ -19,7 +19,10 @@ from assign_bench.summary import Summary
 from assign_core.policy import Policy
 
 OURS: Final = "ours"
+LAST_HOUR: Final = "ours-last-hour"
 NO_VERSIONS: Final = "ours-no-versions"
+THE_ENGINES: Final = (OURS, LAST_HOUR, NO_VERSIONS)
+"""The contenders that are the engine."""
 SHORT_OF_SEATS: Final = ("busy", "sold_out", "busy_cancel", "sold_out_cancel")
 """The services of which a saving is promised: seats are short, so there is something to save."""
 PROMISED: Final = (
@@ -40,14 +43,15 @@ PROMISED: Final = (
 """The figures that have a target, in the order in which a reader wants them."""
 _INLINE_SECONDS: Final = 2.0
 _ORACLES_CALLS: Final = 1.5
-_SAVED: Final = {OURS: 0.8, NO_VERSIONS: 0.5}
+_SAVED: Final = {OURS: 0.8, LAST_HOUR: 0.8, NO_VERSIONS: 0.5}
 
 WHY_MISSED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "job_calls_saved": "Where the host cancels an inline search at the deadline, its outcome is unknown, so the "
         "job's first search is needed whoever decides; the oracle calls the planner for it, too. What can be avoided "
         "at all is the baseline's calls less the oracle's.",
-        "lost_at_cutoff": "A table stood free at the booking's last useful moment, and nobody searched any more.",
+        "lost_at_cutoff": "A table stood free at the booking's last useful moment, and nobody searched any more, or "
+        "the poller, which works off one search after the other, had not come to this booking yet.",
         "lost_at_end": "The tables were free when the night was over. That counts those of a party that stayed away, "
         "when nobody could be asked to come any more; a loss at the last useful moment is counted by itself.",
         "fewer_guests": "Not an empty seat: a freed table that goes to whoever has waited for it is not there for who "
@@ -89,7 +93,7 @@ def claims(summaries: Sequence[Summary]) -> tuple[Claim, ...]:
     return tuple(
         claim
         for summary in summaries
-        if summary.policy in _SAVED
+        if summary.policy in THE_ENGINES
         for claim in _of(summary, oracles[summary.workload].figures)
     )
 
@@ -99,7 +103,7 @@ def _of(summary: Summary, oracle: Mapping[str, Interval]) -> Iterator[Claim]:
     if short:
         yield _saved(summary, oracle)
     yield from _lost(summary)
-    if short and summary.policy == OURS:
+    if short and summary.policy != NO_VERSIONS:
         yield _calls(summary)
         yield from _delays(summary, oracle)
     elif short:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import Final
 
-from assign_bench.claims import NO_VERSIONS, OURS, PROMISED, Claim
+from assign_bench.claims import LAST_HOUR, OURS, PROMISED, THE_ENGINES, Claim
 from assign_bench.policies import BASELINE
 from assign_bench.results import Results
 from assign_bench.summary import Summary
@@ -59,6 +59,9 @@ def _marker(each: Summary, missed: _Missed) -> Callable[..., str]:
     return mark
 
 
+_VERSIONS: Final = {OURS: "kept", LAST_HOUR: "kept, last hour"}
+"""What the tables say of the host's capacity versions; else there are none."""
+
 _BRIEF_HEAD: Final = (
     "service",
     "capacity versions",
@@ -72,31 +75,35 @@ _BRIEF_HEAD: Final = (
 )
 
 
-def in_brief(found: Results) -> str:
-    """What the engine saved on each service, with what it missed marked."""
+def in_brief(found: Results, many: Results) -> str:
+    """What the engine saved on each service, with what it missed marked; and what more evenings say of its losses."""
     missed = _missed(found.claims)
     base = {each.workload: each for each in found.summaries if each.policy == BASELINE}
-    ours = [each for each in found.summaries if each.policy in (OURS, NO_VERSIONS)]
-    met = sum(each.met for each in found.claims)
+    ours = [each for each in found.summaries if each.policy in THE_ENGINES]
     return "\n\n".join(
         (
             _head(found),
             table(_BRIEF_HEAD, (_of_brief(each, base[each.workload], missed) for each in ours)),
-            f"{met} of {len(found.claims)} targets are met.",
-            "\n".join(f"- {line}" for line in _what_it_costs(ours)),
+            f"{_met(found)} targets are met. Losses are rare. Over {many.ran()}, {_met(many)} are met:",
+            "\n".join(f"- {line}" for line in _what_it_costs(many)),
         )
     )
 
 
-def _what_it_costs(ours: Sequence[Summary]) -> Iterator[str]:
+def _met(found: Results) -> str:
+    return f"{sum(each.met for each in found.claims)} of {len(found.claims)}"
+
+
+def _what_it_costs(found: Results) -> Iterator[str]:
     """The two figures of which the kinder half alone would mislead, in words."""
+    ours = [each for each in found.summaries if each.policy in THE_ENGINES]
     evenings = sum(each.seeds for each in ours)
     at_cutoff, at_end = (sum(each.seeds_with_loss[loss] for each in ours) for loss in ("lost_at_cutoff", "lost_at_end"))
-    where = ", ".join(f"`{each.workload}`" for each in ours if each.seeds_with_loss["lost_at_end"])
+    where = ", ".join(dict.fromkeys(f"`{each.workload}`" for each in ours if each.seeds_with_loss["lost_at_end"]))
     yield (
         "**Lost bookings.** A booking is lost when the baseline seats it and the engine does not, although a search "
-        f"would have found it a table. At its last chance that was so on {at_cutoff} of the {evenings} evenings of "
-        f"this table, and with the seats that were free in the end on {at_end}{where and f' ({where})'}."
+        f"would have found it a table. At its last chance that was so on {at_cutoff} of {evenings} evenings, and with "
+        f"the seats that were free in the end on {at_end}{where and f' ({where})'}."
     )
     later = max(ours, key=lambda each: _added(each, "delay_p95", "baseline_delay_p95"))
     same = max(ours, key=lambda each: _added(each, "paired_delay_p95", "paired_baseline_delay_p95"))
@@ -114,10 +121,9 @@ def _added(each: Summary, own: str, base: str) -> float:
 
 
 def _words_of_delay(each: Summary, own: str, base: str) -> str:
-    versions = "with" if each.policy == OURS else "without"
     return (
-        f"{each.figures[own].value:,.0f} s against {each.figures[base].value:,.0f} s (`{each.workload}`, {versions} "
-        "capacity versions)"
+        f"{each.figures[own].value:,.0f} s against {each.figures[base].value:,.0f} s (`{each.workload}`, capacity "
+        f"versions: {_VERSIONS.get(each.policy, 'none')})"
     )
 
 
@@ -127,7 +133,7 @@ def _of_brief(each: Summary, base: Summary, missed: _Missed) -> tuple[str, ...]:
     twice = each.figures["emails_duplicate"].value, base.figures["emails_duplicate"].value
     return (
         f"`{each.workload}`",
-        "kept" if each.policy == OURS else "none",
+        _VERSIONS.get(each.policy, "none"),
         _percent(each, "job_calls_saved") + mark("job_calls_saved"),
         f"{_signed(-fewer)}, fewer on {each.seeds_with_loss['fewer_guests']} of {each.seeds}{mark('fewer_guests')}",
         _lost_on(each) + mark("lost_at_cutoff", "lost_at_end"),
@@ -141,7 +147,7 @@ def _of_brief(each: Summary, base: Summary, missed: _Missed) -> tuple[str, ...]:
 def as_markdown(found: Results) -> str:
     """Everything: what the engine saved, what it missed and what was measured beside that, and everybody's figures."""
     missed = _missed(found.claims)
-    ours = [each for each in found.summaries if each.policy in (OURS, NO_VERSIONS)]
+    ours = [each for each in found.summaries if each.policy in THE_ENGINES]
     return "\n\n".join(
         (
             _head(found),

@@ -6,6 +6,8 @@ All of them follow the same inline attempts, in the same restaurant. They differ
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
 
@@ -24,6 +26,11 @@ from assign_bench.retries import (
     TokenBucket,
 )
 from assign_bench.rivals import RivalJobs
+from assign_core.policy import Policy
+
+
+def _as_given(policy: Policy) -> Policy:
+    return policy
 
 
 @frozen(kw_only=True)
@@ -36,6 +43,7 @@ class Contender:
         jobs: makes the jobs of one run.
         versions: whether the host keeps capacity versions; nobody but the engine asks for them.
         inline_tells_staff: whether an inline attempt may write to the staff, as the engine's does; a rival's job does.
+        settings: what the engine's policy is changed to.
     """
 
     name: str
@@ -43,6 +51,7 @@ class Contender:
     jobs: Callable[[Host], Jobs]
     versions: bool = False
     inline_tells_staff: bool = True
+    settings: Callable[[Policy], Policy] = _as_given
 
 
 def _rival(make: Callable[[Host], Retry], *, honours_flag: bool = False) -> Callable[[Host], Jobs]:
@@ -100,6 +109,13 @@ _ALL: Final = (
         inline_tells_staff=False,
     ),
     Contender(name="ours", what="The engine, with capacity versions.", jobs=EngineJobs, versions=True),
+    Contender(
+        name="ours-last-hour",
+        what="The engine, with capacity versions; who waits is searched for in the last hour before the start.",
+        jobs=EngineJobs,
+        versions=True,
+        settings=lambda policy: replace(policy, wake_window=timedelta(hours=1)),
+    ),
     Contender(
         name="ours-no-versions",
         what="The engine on a host that keeps no capacity versions.",

@@ -46,6 +46,7 @@ class Run:
     _free_at_cutoff: dict[str, bool] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.policy = self.contender.settings(self.policy)
         clock = VirtualClock(self.workload.begins, seed=self.workload.seed)
         self._simulation = Simulation(clock)
         self.restaurant = Restaurant(self.workload, clock, self.contender.versions, self.contender.inline_tells_staff)

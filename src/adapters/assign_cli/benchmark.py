@@ -84,7 +84,7 @@ def benchmark(
     processes: int,
     as_json: bool,
 ) -> None:
-    """Compare nine ways of retrying on the same simulated evenings, and write a page about it."""
+    """Compare ten ways of retrying on the same simulated evenings, and write a page about it."""
     if quick and seeds is not None:
         raise BadInput(f"--quick means {QUICK_SEEDS} seeds and --seeds says {seeds}; pass one of them")
     page = _page()

@@ -1,7 +1,7 @@
 """The measured parts of the documentation: written from the results that are kept, so that no figure is typed by hand.
 
-The results are what ``make bench-quick``, ``make bench-micro``, ``make bench-postgres``, ``make soak`` and ``make
-mutation`` leave in ``benchmarks/results``. Each says on which machine it was measured, and so does the document.
+The results are what ``make bench-quick``, ``make bench-report``, ``make bench-micro``, ``make bench-postgres``, ``make
+soak`` and ``make mutation`` leave in ``benchmarks/results``. Each says on which machine it was measured, and so does the document.
 """
 
 from __future__ import annotations
@@ -12,10 +12,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from assign_bench.markdown import as_markdown, in_brief, table
-from assign_bench.results import Results, loads
+from assign_bench.results import loads
 
 Json = Mapping[str, Any]
 """An object of a results file. Its values are looked at by name, and a name that is missing is an error of reading."""
+
+
+_DAMAGE: Final = (ValueError, KeyError, TypeError, IndexError)
+"""How a file shows that it is not what it should be."""
 
 
 def results_folder(document_folder: Path) -> Path:
@@ -24,25 +28,34 @@ def results_folder(document_folder: Path) -> Path:
     return beside if beside.is_dir() else document_folder / "benchmarks" / "results"
 
 
-def _part(command: str, names: Sequence[str], write: Callable[..., Iterable[str]]) -> Callable[[Path], str]:
+def _part(
+    command: str,
+    names: Sequence[str],
+    write: Callable[..., Iterable[str]],
+    read: Callable[[str], object] = json.loads,
+) -> Callable[[Path], str]:
     """A part whose paragraphs are written from these files, and the command that makes them."""
 
-    def written(folder: Path) -> str:
-        place = results_folder(folder)
-        name = ""
+    def unusable(what: str, error: Exception) -> ValueError:
+        return ValueError(f"the results {what!r} cannot be read: {error!r}; run {command}")
+
+    def kept(path: Path) -> object:
         try:
-            texts = []
-            for name in names:
-                texts.append((place / name).read_text(encoding="utf-8"))
-            return "\n\n".join(write(*texts))
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-            raise ValueError(f"the results {name!r} cannot be read: {error!r}; run {command}") from None
+            return read(path.read_text(encoding="utf-8"))
+        except (OSError, *_DAMAGE) as error:
+            raise unusable(path.name, error) from None
+
+    def written(folder: Path) -> str:
+        found = [kept(results_folder(folder) / name) for name in names]
+        try:
+            return "\n\n".join(write(*found))
+        except _DAMAGE as error:
+            raise unusable(" or ".join(names), error) from None
 
     return written
 
 
-def _costs(micro_text: str, postgres_text: str) -> Iterator[str]:
-    micro, postgres = json.loads(micro_text), json.loads(postgres_text)
+def _costs(micro: Json, postgres: Json) -> Iterator[str]:
     server = postgres["server"]
     yield f"{_machine(micro['machine'])}, {_versions(micro['versions'])}; medians. {_load(micro['machine'])}"
     yield table(("", "assign-core", "target", "others, in multiples of ours"), map(_comparison, micro["comparisons"]))
@@ -56,8 +69,7 @@ def _costs(micro_text: str, postgres_text: str) -> Iterator[str]:
     yield "\n".join(f"- {line}" for line in _on_postgres(postgres))
 
 
-def _costs_in_brief(micro_text: str, postgres_text: str) -> Iterator[str]:
-    micro, found = json.loads(micro_text), json.loads(postgres_text)
+def _costs_in_brief(micro: Json, found: Json) -> Iterator[str]:
     decision = next(each for each in micro["comparisons"] if each["question"] == "decision")
     trips = {each["kind"]: each["beside_planner"] for each in found["round_trips"]}
     inline = [each for each in found["rates"] if each["kind"] == "inline"]
@@ -134,8 +146,7 @@ def _on_postgres(found: Json) -> Iterator[str]:
     )
 
 
-def _proof(explored_text: str, mutation_text: str) -> Iterator[str]:
-    explored, mutation = json.loads(explored_text), json.loads(mutation_text)
+def _proof(explored: Json, mutation: Json) -> Iterator[str]:
     modules = mutation["modules"]
     bounds = f"every schedule with up to {explored['preemptions']} preemptions and {explored['faults']} fault"
     rows = [
@@ -174,14 +185,15 @@ def _versions(versions: Mapping[str, str]) -> str:
     return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _benchmark(write: Callable[[Results], str]) -> Callable[[str], Iterable[str]]:
-    return lambda text: (write(loads(text)),)
+def _benchmark(command: str, names: Sequence[str], write: Callable[..., str]) -> Callable[[Path], str]:
+    return _part(command, names, lambda *found: (write(*found),), loads)
 
 
 QUICK: Final = "quick.json"
+REPORT: Final = "report.json"
 MEASURED: Final[Mapping[str, Callable[[Path], str]]] = {
-    "benchmark": _part("make bench-quick", (QUICK,), _benchmark(in_brief)),
-    "benchmark-in-full": _part("make bench-quick", (QUICK,), _benchmark(as_markdown)),
+    "benchmark": _benchmark("make bench-quick and make bench-report", (QUICK, REPORT), in_brief),
+    "benchmark-in-full": _benchmark("make bench-report", (REPORT,), as_markdown),
     "costs": _part("make bench-micro and make bench-postgres", ("micro.json", "postgres.json"), _costs),
     "costs-in-brief": _part(
         "make bench-micro and make bench-postgres", ("micro.json", "postgres.json"), _costs_in_brief

@@ -103,6 +103,8 @@ def _in_words(value: object) -> str:
             return "on" if value else "off"
         case timedelta():
             seconds = value.total_seconds()
+            if value and not value % timedelta(days=1):
+                return f"{value.days} days"
             return f"{seconds / 60:g} min" if seconds >= 60 and not seconds % 60 else f"{seconds:g} s"
         case tuple():
             return ", ".join(map(_in_words, value))

@@ -187,6 +187,7 @@ def policies(
     freshness: Given[timedelta] = ...,
     clock_skew: Given[timedelta] = ...,
     revalidation_limit: Given[timedelta] = ...,
+    wake_window: Given[timedelta] = ...,
     strategy: Given[Strategy] = ...,
     relax_after_timeout: Given[bool] = ...,
 ) -> Policy:
@@ -211,6 +212,7 @@ def policies(
         freshness=draw(chosen(freshness, _SPANS)),
         clock_skew=draw(chosen(clock_skew, _SPANS)),
         revalidation_limit=draw(chosen(revalidation_limit, _POSITIVE)),
+        wake_window=draw(chosen(wake_window, st.just(Policy().wake_window) | _SPANS)),
         strategy=draw(chosen(strategy, knobs())),
         relax_after_timeout=draw(chosen(relax_after_timeout, st.booleans())),
     )

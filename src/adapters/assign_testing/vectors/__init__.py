@@ -5,8 +5,8 @@
 ``policies``
     By name, the settings: ``retries``, ``attemptCap``, ``capacityBudget``, ``rejectedBudget``, ``ambiguousBudget``
     (counts), ``jitter`` and ``revalidationShare`` (0 or 1 here, so that nothing is drawn), ``relaxAfterTimeout``,
-    ``delaysUs`` (a list), ``cutoffUs``, ``dispatchMarginUs``, ``freshnessUs``, ``clockSkewUs``, ``revalidationLimitUs``
-    (microseconds), and ``strategy``.
+    ``delaysUs`` (a list), ``cutoffUs``, ``dispatchMarginUs``, ``freshnessUs``, ``clockSkewUs``,
+    ``revalidationLimitUs``, ``wakeWindowUs`` (microseconds), and ``strategy``.
 ``now``
     The moment of every decision.
 ``vectors``
