@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
 from assign_core.booking import OPEN, SEATED, EmailState
 from assign_core.decision import Action, Decision, decide
@@ -22,6 +23,9 @@ from assign_core.outcome import Outcome, Verdict
 from assign_core.ports import Email, EmailKind, Record, Recorded
 from assign_core.reasons import reason_of
 
+_ENDED: Final = frozenset({Action.ENSURE_EMAIL, Action.NONE})
+"""What is decided of a booking that is not open."""
+
 
 async def close(notes: Notes, now: datetime, result: LastResult | None, decision: Decision | None = None) -> Outcome:
     """Record, give the lease back, and tell the host what is true now and what comes next."""
@@ -29,10 +33,10 @@ async def close(notes: Notes, now: datetime, result: LastResult | None, decision
     if decision is None:
         decision = _what_next(notes, now, result)
     stored = notes.lost if result is None else result
-    queued = _email_on_closing(notes, decision)
+    queued = _staff_notice(notes, decision)
     looked = notes.stage != "acquire"
     retry_at = _retry_at(notes, decision, now)
-    parked_at = known.capacity_version if decision.parked and isinstance(known, LastResult) else None
+    parked_at = known.capacity_version if decision.woken and isinstance(known, LastResult) else None
     entry = Record(
         booking_id=notes.booking_id,
         attempt_id=notes.id,
@@ -67,9 +71,10 @@ async def close(notes: Notes, now: datetime, result: LastResult | None, decision
     email = await deliver(notes, _guest_email_of(notes, reply) if reply.status in SEATED else queued, reply.email)
     reason = known.reason if isinstance(known, LastResult) else None
     unassigned = reply.status in OPEN
-    if unassigned and looked and reply.revision not in {None, notes.booking.revision}:
+    another = reply.revision not in {None, notes.booking.revision} or decision.action in _ENDED
+    if unassigned and looked and another:
         return await _found_modified(notes, now, reply, decision)
-    if unassigned or decision.action is Action.ENSURE_EMAIL:
+    if unassigned or reply.status in SEATED:
         verdict, ended = _verdict(decision), how_it_ended(decision)
         notes.said += notes.narrator.ended(now, notes.booking, decision, reason, notes.policy)
     else:
@@ -132,15 +137,11 @@ def _retry_at(notes: Notes, decision: Decision, now: datetime) -> datetime | Non
     if decision.action is Action.ATTEMPT:
         # What interrupted an attempt before it could search may go on for a while.
         return now if notes.searched else now + notes.policy.delays[0]
-    return decision.not_before if decision.action is Action.WAIT else None
+    return decision.not_before
 
 
-def _email_on_closing(notes: Notes, decision: Decision) -> Email | None:
-    """The e-mail that the closing transaction queues, if the row's status still calls for it."""
-    if decision.action is Action.ENSURE_EMAIL:
-        # A claim that nobody has acted on is picked up; everything else that suppresses says it was handed over.
-        waiting = notes.booking.email is EmailState.CLAIMED
-        return notes.guest_email() if waiting or not decision.suppress_email else None
+def _staff_notice(notes: Notes, decision: Decision) -> Email | None:
+    """Queued by the closing transaction if the row is still open; a guest's confirmation if it is seated by then."""
     if decision.action is Action.GIVE_UP or decision.parked:
         return Email(booking_id=notes.booking_id, kind=EmailKind.STAFF_NOTICE, revision=notes.booking.revision)
     return None
@@ -185,7 +186,7 @@ async def _never_read(notes: Notes, now: datetime) -> Outcome:
 
 
 async def _found_modified(notes: Notes, now: datetime, reply: Recorded, decision: Decision) -> Outcome:
-    """The booking is another one by now: what this attempt found ends nothing, and the store has made a job due."""
+    """The booking is another one by now, or open again: what this attempt found ends nothing, and a job is due."""
     outcome = Outcome(
         booking_id=notes.booking_id,
         verdict=Verdict.WAIT,

@@ -26,7 +26,6 @@ from assign_core.ports import (
     Confirmation,
     Confirmed,
     Email,
-    EmailKind,
     Lease,
     NotConfirmed,
     Plan,
@@ -276,13 +275,7 @@ def guest_told_what_is_no_longer_so(patch: Patch) -> None:
 
 
 def staff_never_told(patch: Patch) -> None:
-    honest = closing._email_on_closing
-
-    def guests_only(notes: notebook.Notes, decided: Decision) -> Email | None:
-        email = honest(notes, decided)
-        return None if email is None or email.kind is EmailKind.STAFF_NOTICE else email
-
-    patch.setattr(closing, "_email_on_closing", guests_only)
+    patch.setattr(closing, "_staff_notice", lambda *_: None)
 
 
 def no_summary(patch: Patch) -> None:

@@ -157,6 +157,29 @@ def test_a_row_that_changes_while_a_look_gives_up_is_as_it_is_now(kind: Kind, se
     assert not world.named(EventName.EMAIL_ERROR)
 
 
+@pytest.mark.parametrize("status", ["confirmed", "cancelled", "waitlisted"])
+def test_a_booking_that_is_open_again_while_it_was_looked_at_is_looked_at_again(kind: Kind, status: str) -> None:
+    """Nothing was to be done for what it was, and its host would never call for it again."""
+    world = World(kind)
+    world.book()
+    world.db.set_status("b", status)
+    before_record(world, lambda: world.db.set_status("b", "pending"))
+    outcome = world.job()
+    assert (outcome.verdict, outcome.wait_until) == (Verdict.WAIT, world.now)
+    assert world.guest_mail() == []
+    assert not world.named(EventName.SUMMARY)
+
+
+def test_a_booking_that_is_cancelled_while_its_e_mail_is_seen_to_is_no_confirmed_one(kind: Kind) -> None:
+    world = World(kind)
+    world.book()
+    world.db.seat_by_hand("b", ["large"])
+    before_record(world, lambda: world.db.cancel("b"))
+    outcome = world.job()
+    assert (outcome.verdict, outcome.email) == (Verdict.NOT_ACTIONABLE, None)
+    assert world.guest_mail() == []
+
+
 @pytest.mark.parametrize("told", [True, False], ids=["told", "not told"])
 def test_the_guest_is_written_to_about_the_revision_that_is_seated(kind: Kind, told: bool) -> None:
     """Whether the store says which that is, or keeps none and so says nothing."""

@@ -29,7 +29,7 @@ from assign_core.effects import CloseAttempt, Effect
 from assign_core.errors import DeadlineExceeded
 from assign_core.flows import inline_attempt
 from assign_core.performing import PortCalls
-from assign_core.ports import Acquired, Busy, Lease, NoHold, Record, Recorded
+from assign_core.ports import Acquired, Busy, Lease, NoHold
 from assign_memory import Cue
 
 Kind = Literal["blocking", "async"]
@@ -136,24 +136,6 @@ def test_a_loop_that_takes_no_more_work_keeps_the_attempt() -> None:
         assert not house.db.holds
 
     on_a_loop.run(test)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_booking_reopened_while_an_attempt_leaves_it_alone_is_not_acted_on(kind: Kind) -> None:
-    """What was read is what was decided on; the row as it is now is for the next attempt."""
-    world = World(kind)
-    world.book()
-    world.db.cancel("b")
-    record = world.store.record
-
-    def reopened(entry: Record, *, timeout: float) -> Recorded:
-        world.db.set_status("b", "pending")
-        return record(entry, timeout=timeout)
-
-    world.store.record = reopened  # type: ignore[method-assign]  # a host that is faster
-    outcome = world.job()
-    assert (outcome.verdict, outcome.attempted) == (Verdict.NOT_ACTIONABLE, False)
-    assert world.status() == "pending"
 
 
 def test_a_grace_that_ends_while_the_attempt_closes_ends_the_attempt() -> None:

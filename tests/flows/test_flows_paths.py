@@ -125,6 +125,7 @@ def test_a_full_house_parks_the_booking_and_parked_looks_cost_no_search(kind: Ki
         again = world.job()
         assert again.parked
         assert not again.attempted
+        assert again.result is None  # it has none of its own
     assert world.planner_calls == 1
     assert [key for key in world.mail if "staff" in key] == ["b:staff_notice:0"]
 
@@ -153,6 +154,38 @@ def test_seats_freed_at_another_time_of_the_day_wake_nobody(kind: Kind) -> None:
     assert world.run_due() == []
     assert world.job().parked
     assert world.planner_calls == 2
+
+
+def test_seats_freed_before_the_window_wake_nobody_and_are_searched_for_when_it_opens(kind: Kind) -> None:
+    policy = Policy(wake_window=timedelta(hours=2))
+    opens = EVENING - policy.wake_window
+    world = World(kind, policy=policy)
+    world.fill()
+    world.book()
+    world.inline()
+    world.db.cancel("other-small")
+    (looked,) = world.run_due()
+    assert (looked.verdict, looked.parked, looked.wait_until) == (Verdict.WAIT, True, opens)
+    world.db.cancel("other-large")
+    assert world.run_due() == []
+    assert world.planner_calls == 1
+    assert [key for key in world.mail if "staff" in key] == ["b:staff_notice:0"]
+    world.advance_to(opens)
+    (found,) = world.run_due()
+    assert found.verdict is Verdict.CONFIRMED
+    assert world.planner_calls == 2
+
+
+def test_a_whole_job_sleeps_to_the_window_although_seats_are_free(kind: Kind) -> None:
+    policy = Policy(wake_window=timedelta(hours=2))
+    world = World(kind, policy=policy)
+    world.fill()
+    world.book()
+    world.inline()
+    world.free()
+    assert world.run_job().verdict is Verdict.CONFIRMED
+    assert world.now == EVENING - policy.wake_window
+    assert "capacity_version" not in world.store.calls
 
 
 def test_a_parked_job_sleeps_without_searching_until_seats_become_free(kind: Kind) -> None:
