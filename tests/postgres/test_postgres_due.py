@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 import psycopg
@@ -10,7 +12,8 @@ import pytest
 from sqlalchemy import Engine
 from tests.postgres.test_postgres_lessons import DINNER, House, T
 
-from assign_postgres.due import BATCH, BATCHES
+from assign_postgres.errors import DatabaseFailure
+from assign_postgres.parked import BATCH, BATCHES
 
 BOUND = BATCH * BATCHES
 KEY = 20260103
@@ -118,6 +121,71 @@ def test_those_parked_until_the_same_moment_are_all_looked_at(house: House) -> N
     everyone = house.rows("SELECT booking_id FROM auto_assign_attempts ORDER BY booking_id")
     found = house.store.due(house.now, limit=BATCH * 3, timeout=T)
     assert list(found) == [row.booking_id for row in everyone]
+
+
+def told_or_not(house: House, body: str) -> None:
+    """A version of the host's own: 9, unless it raises something."""
+    house.run(f"{VERSION} LANGUAGE plpgsql AS $$ BEGIN {body} RETURN 9; END $$")
+
+
+def polled(house: House, polls: int) -> list[set[str]]:
+    """What each of some polls finds."""
+    return [set(house.store.due(house.now, limit=BOUND, timeout=T)) for _ in range(polls)]
+
+
+FAILS = {"a failure": "division_by_zero", "a timeout": "query_canceled", "a lock": "lock_not_available"}
+
+
+@pytest.mark.parametrize("condition", FAILS.values(), ids=FAILS)
+def test_a_booking_whose_version_cannot_be_told_keeps_no_other_waiting(
+    house: House, caplog: pytest.LogCaptureFixture, condition: str
+) -> None:
+    """Neither those whose time has come nor those parked behind it; and it is told of, by name."""
+    late(house)
+    park(house, BATCH + 50)
+    told_or_not(house, f"IF booking = 'p2' THEN RAISE {condition}; END IF;")
+    with caplog.at_level(logging.WARNING, "assign_postgres.parked"):
+        found = polled(house, 20)
+    assert all("late" in each for each in found)
+    everyone = {"late"} | {f"p{number}" for number in range(1, BATCH + 51)}
+    assert set().union(*found) == everyone - {"p2"}
+    assert {record.args[0] for record in caplog.records if isinstance(record.args, tuple)} == {"p2"}
+    told_or_not(house, "")
+    assert set().union(*polled(house, 3)) == everyone, "once it can be told"
+
+
+def test_a_failure_is_raised_where_there_is_nothing_to_answer_and_the_next_poll_goes_on_behind_it(
+    house: House,
+) -> None:
+    park(house, 3 * BATCHES)
+    told_or_not(house, f"IF booking <> 'p{3 * BATCHES}' THEN RAISE division_by_zero; END IF;")
+    with pytest.raises(DatabaseFailure, match="division_by_zero"):
+        house.store.due(house.now, limit=9, timeout=T)
+    found: list[str] = []
+    polls = iter(range(3 * BATCHES))
+    while not found:
+        next(polls)
+        with suppress(DatabaseFailure):
+            found += house.store.due(house.now, limit=9, timeout=T)
+    assert found == [f"p{3 * BATCHES}"]
+
+
+def test_versions_that_take_long_are_asked_for_in_smaller_batches_and_in_larger_ones_again(house: House) -> None:
+    """Sixty are as many as there is time for. Formerly a batch that was too large was asked for again and again."""
+    counted = "coalesce(nullif(current_setting('test.asked', true), ''), '0')::int + 1"
+    park(house, 150)
+    told_or_not(
+        house,
+        f"PERFORM set_config('test.asked', ({counted})::text, true);"
+        "IF current_setting('test.asked')::int > 60 THEN RAISE query_canceled; END IF;",
+    )
+    assert set().union(*polled(house, 8)) == {f"p{number}" for number in range(1, 151)}
+    told_or_not(house, "")
+    polled(house, 2)
+    house.run("CREATE TABLE statements AS SELECT pg_current_xact_id() AS one LIMIT 0")
+    told_or_not(house, "INSERT INTO statements VALUES (pg_current_xact_id());")
+    polled(house, 1)
+    assert house.value("SELECT max(asked) FROM (SELECT count(*) AS asked FROM statements GROUP BY one) AS each") == 150
 
 
 def test_a_version_that_fails_is_not_taken_for_one_that_takes_long(house: House) -> None:
