@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Final
 
 import psycopg
 import pytest
 from sqlalchemy import Engine, create_engine
+from sqlalchemy.event import listen
 from sqlalchemy.pool import NullPool
 from tests.postgres.test_postgres_lessons import House
 
 from assign_core.events import Event, EventName, event
 from assign_postgres import PostgresTelemetry
+from assign_postgres import telemetry as telemetry_module
 
 LOGGER: Final = "assign_postgres.telemetry"
 LIMIT: Final = 60.0
@@ -93,6 +96,38 @@ def test_closing_does_not_wait_for_a_flush_of_somebody_else(dsn: str, engine: En
     database.goes_on.set()
     flushing.join(LIMIT)
     assert (ended, lost) == (True, 1)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("events", "refused", "kept"), [(2500, "none", 1500), (10, "a0", 1)], ids=["batches", "one by one after a refusal"]
+)
+def test_closing_keeps_its_time_in_all_and_not_for_each_statement(
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    events: int,
+    refused: str,
+    kept: int,
+) -> None:
+    """Of a second, when each statement takes 0.4 by this clock: the third is begun in time, and no other."""
+    house, passed = House(engine), [0.0]
+    house.run(f"ALTER TABLE observability_events ADD CONSTRAINT strict CHECK (attempt_id <> '{refused}')")
+    monkeypatch.setattr(telemetry_module, "time", SimpleNamespace(monotonic=lambda: passed[0]))
+
+    def takes_long(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if "INSERT INTO" in statement:
+            passed[0] += 0.4
+
+    listen(engine, "before_cursor_execute", takes_long)
+    telemetry = PostgresTelemetry(engine, house.runtime)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", no_thread_to_spare)
+        telemetry.emit(started(house, *range(events)), stored=False)
+    with caplog.at_level(logging.WARNING, LOGGER):
+        telemetry.close(1.0)
+    assert (len(written(house)), telemetry.dropped) == (kept, events - kept)
+    assert "no time left" in caplog.text
 
 
 def no_thread_to_spare(_: threading.Thread) -> None:

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine
 from assign_core.events import Event, EventName, event
 from assign_core.ports import Clock
 from assign_postgres.connections import FromEngine, unit
-from assign_postgres.errors import DatabaseFailure
+from assign_postgres.errors import DatabaseFailure, DatabaseTimeout
 from assign_postgres.names import Names
 from assign_postgres.rows import event_rows, statement
 
@@ -141,18 +141,18 @@ class PostgresTelemetry:
             DatabaseFailure: the database did not take it; it keeps waiting.
         """
         with self._writing:
-            self._write_all(_PATIENCE)
+            self._write_all()
 
-    def _write_all(self, timeout: float) -> None:
+    def _write_all(self, until: float | None = None) -> None:
         while self._take():
-            self._write(timeout)
+            self._write(until)
 
-    def _write(self, timeout: float) -> None:
+    def _write(self, until: float | None) -> None:
         """What is in hand: all at once; if one is refused, each alone."""
         size = len(self._in_hand)
         while self._in_hand:
             try:
-                self._insert_all(self._in_hand[:size], timeout)
+                self._insert_all(self._in_hand[:size], until)
             except BaseException as error:
                 self._last_error = str(error)[:500]
                 if not _is_refused(error):
@@ -175,7 +175,11 @@ class PostgresTelemetry:
                 self._dropped -= self._telling
                 self._telling = 0
 
-    def _insert_all(self, events: Sequence[Event], timeout: float) -> None:
+    def _insert_all(self, events: Sequence[Event], until: float | None) -> None:
+        """In the usual time, or in what is left of it before the end of all writing."""
+        timeout = _PATIENCE if until is None else until - time.monotonic()
+        if timeout <= 0:
+            raise DatabaseTimeout("there was no time left to write them")
         rows = {"events": event_rows(events)}
 
         def insert(connection: Connection, left: float) -> object:
@@ -188,7 +192,7 @@ class PostgresTelemetry:
         :attr:`dropped`, and a warning of the logger ``assign_postgres.telemetry`` tells of it.
 
         Args:
-            timeout: seconds that it may take.
+            timeout: seconds that it may take in all, however much is waiting.
         """
         until = time.monotonic() + timeout
         self._closing.set()
@@ -200,7 +204,7 @@ class PostgresTelemetry:
             left = max(0.0, until - time.monotonic())
             if (thread is None or not thread.is_alive()) and self._writing.acquire(timeout=left):
                 try:
-                    self._write_all(until - time.monotonic())
+                    self._write_all(until)
                 finally:
                     self._writing.release()
         except Exception as error:  # noqa: BLE001 - whoever closes it may be on the way out with an error of his own
