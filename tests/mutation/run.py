@@ -97,12 +97,12 @@ def copy_to(folder: Path, tests: str) -> None:
     project.write_text("\n".join(lines), encoding="utf-8")
 
 
-def results(folder: Path) -> dict[str, int]:
-    """The exit code of the tests for each mutant that was tried."""
+def generated(folder: Path) -> dict[str, int | None]:
+    """Every mutant, with the exit code of the tests if it was tried."""
     found: dict[str, int | None] = {}
     for path in sorted(folder.glob("mutants/src/assign_core/*.meta")):
         found |= json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
-    return {name: code for name, code in found.items() if code is not None}
+    return found
 
 
 def function_of(mutant: str) -> str:
@@ -160,10 +160,14 @@ def mutate(tests: str, wanted: Sequence[str], children: int) -> tuple[dict[str, 
         copy_to(folder, tests)
         patterns = [f"assign_core.{module}.*" for module in wanted]
         command = [sys.executable, "-m", "mutmut", "run", "--max-children", str(children), *patterns]
-        subprocess.run(command, cwd=folder, env=surroundings(folder), check=True)
-        tried = results(folder)
-        if not tried:
-            raise SystemExit(f"mutmut has tried no mutant of {', '.join(wanted)}; its output above says why")
+        ended = subprocess.run(command, cwd=folder, env=surroundings(folder), check=False)
+        made = {mutant.split(".")[1] for mutant in generated(folder)}
+        if not made:
+            raise SystemExit("mutmut has made no mutant at all; its output above says why")
+        if made.isdisjoint(wanted):
+            return dict.fromkeys(wanted, Score()), []  # it has an error for that
+        ended.check_returncode()
+        tried = {mutant: code for mutant, code in generated(folder).items() if code is not None}
         alive = [mutant for mutant, code in tried.items() if score_of([code]).survived]
         called = called_by_import()
         unsure = [mutant for mutant in alive if function_of(mutant) in called]
@@ -197,7 +201,8 @@ def main() -> int:
         if mine:
             found = mutate(tests, mine, options.children)
             scores, survived = scores | found[0], survived + found[1]
-    keep(scores, whole=modules(), tools={tool: version(tool) for tool in TOOLS})
+            # At once: the next folder's may take half an hour, and be stopped.
+            keep(scores, whole=modules(), tools={tool: version(tool) for tool in TOOLS})
     total = sum(scores.values(), Score())
     said = disagreements(reasons, survived, wanted)
     if total.share < LEAST:
