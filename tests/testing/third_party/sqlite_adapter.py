@@ -125,9 +125,12 @@ class Database:
         if row is None or (row["status"] in OPEN and was_open):
             return
         lease = lease_of(row)
-        reopened = 0 if lease is None else number(lease.expires_at)
-        due = reopened if row["status"] in OPEN else None
-        self.run("UPDATE bookings SET retry_at = ?, parked_at_version = NULL WHERE id = ?", due, booking_id)
+        update = "UPDATE bookings SET retry_at = ?, parked_at_version = NULL, overtaken = ? WHERE id = ?"
+        if row["status"] not in OPEN:
+            self.run(update, None, row["overtaken"], booking_id)
+        else:
+            # Who has the lease may have found it seated or closed, and decides on that.
+            self.run(update, 0 if lease is None else number(lease.expires_at), lease is not None, booking_id)
 
     def now(self) -> int:
         return number(self.clock.now())
