@@ -19,7 +19,7 @@ from assign_core.ports import Confirmed, EmailKind, Hold, NoHold, Record
 from assign_core.reasons import FailureClass, classify_reason
 from assign_postgres import DatabaseTimeout, PostgresPlanner
 from assign_testing import LUNCH, T
-from assign_testing.steps import acquire, confirm, confirmation, confirmed, email, hold, request, version
+from assign_testing.steps import acquire, confirm, confirmation, confirmed, email, hold, request, result, version
 
 
 @pytest.fixture
@@ -117,6 +117,29 @@ def test_the_same_confirm_twice_at_once_is_one_confirm(
         assert isinstance(answer, Confirmed)
         assert (answer.attempt_id, answer.email) == ("a1", EmailState.CLAIMED)
     assert house.tables() == {"small"}
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_same_record_twice_at_once_stores_its_events_once(
+    house: PostgresHouse, other: psycopg.Connection[TupleRow], aside: ThreadPoolExecutor, found: bool
+) -> None:
+    """As when whoever is cancelled a second time records what the first call is still about to record."""
+    house.book()
+    acquire(house)
+    entry = Record(
+        booking_id="b",
+        attempt_id="a1",
+        result=result(house) if found else None,
+        revision=0,
+        events=(event(EventName.STARTED, house.now, "b", "a1"), event(EventName.QUOTE, house.now, "b", "a1")),
+    )
+    other.execute("SELECT FROM bookings FOR NO KEY UPDATE")
+    calls: list[Future[object]] = [aside.submit(house.store.record, entry, timeout=T) for _ in range(2)]
+    until_they_wait(house, *calls)
+    other.commit()
+    for call in calls:
+        call.result(T)
+    assert [each.name for each in house.events()] == [EventName.STARTED, EventName.QUOTE]
 
 
 def test_a_lease_does_not_pass_on_while_its_holder_takes_a_hold(

@@ -103,7 +103,11 @@ _TELL: Final = """, intent AS MATERIALIZED (
     FROM judged
     CROSS JOIN jsonb_to_recordset(CAST(:events AS jsonb))
         AS event(at timestamptz, name text, severity text, booking_id text, attempt_id text, context jsonb)
-    WHERE judged.go
+    WHERE judged.go AND (judged.first OR NOT EXISTS (
+        SELECT FROM {schema}.observability_events AS known
+        WHERE known.booking_id = event.booking_id AND known.attempt_id IS NOT DISTINCT FROM event.attempt_id
+          AND known.name = event.name AND known.at = event.at AND known.context = event.context
+    ))
 )"""
 
 _TOLD: Final = """
@@ -137,7 +141,7 @@ CONFIRM: Final = (
     FROM wanted LEFT JOIN lease ON true
 ), judged AS MATERIALIZED (
     SELECT *, verdict = 'go' AS go, verdict IN ('go', 'replay') AS tells,
-           false AS may_tell_staff, true AS may_tell_guest
+           true AS first, false AS may_tell_staff, true AS may_tell_guest
     FROM weighed
 ), consumed AS (
     DELETE FROM {{holds}} AS hold USING judged
@@ -169,22 +173,24 @@ FROM judged"""
 RECORD: Final = (
     _WANTED
     + f""", lease AS MATERIALIZED (
-    SELECT attempt_id, lost_before, overtaken, confirmed_by FROM {{schema}}.auto_assign_attempts
+    SELECT attempt_id, expires_at, lost_before, overtaken, confirmed_by FROM {{schema}}.auto_assign_attempts
     WHERE booking_id = (SELECT id FROM wanted)
     FOR UPDATE
 ), judged AS MATERIALIZED (
     SELECT wanted.*, lease.lost_before, lease.confirmed_by, timely.go, timely.go AS tells,
            coalesce(lease.attempt_id = :attempt, false) AS ours,
+           coalesce(lease.attempt_id = :attempt AND lease.expires_at > CAST(:now AS timestamptz), false) AS first,
            lease.overtaken,
            wanted.status IN {OPEN} AS open,
            wanted.status IN {OPEN} AND coalesce(lease.attempt_id = :attempt, false) AS may_tell_staff,
            wanted.status IN {SEATED} AS may_tell_guest
     FROM wanted LEFT JOIN lease ON true
     CROSS JOIN LATERAL (
-        SELECT CAST(:result AS jsonb) IS NULL OR (
-            wanted.blob IS NOT DISTINCT FROM CAST(:expected AS text)
-            AND wanted.revision = CAST(:merged_at_revision AS integer)
-            AND coalesce(lease.attempt_id = :attempt, false) <> CAST(:late AS boolean)
+        SELECT coalesce(lease.attempt_id = :attempt, false) <> CAST(:late AS boolean) AND (
+            CAST(:result AS jsonb) IS NULL OR (
+                wanted.blob IS NOT DISTINCT FROM CAST(:expected AS text)
+                AND wanted.revision = CAST(:merged_at_revision AS integer)
+            )
         ) AS go
     ) AS timely
 ), kept AS (
@@ -233,4 +239,7 @@ SELECT judged.go, judged.ours, judged.status, judged.revision, judged.blob, judg
 FROM judged"""
 )
 """Close an attempt: merge its result, give its lease back, queue what the row calls for. One that comes after its lease
-(``NOT ours``), with ``news``, is not what was decided on; so the booking is due now, or when the attempt at it ends."""
+(``NOT ours``), with ``news``, is not what was decided on; so the booking is due now, or when the attempt at it ends.
+
+It may also be the very same call again (``NOT first``), whose events are there already. One that has waited for the
+other does not see them, so it answers ``NOT go``, and is made again with ``late``."""

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from assign_core.booking import EmailState
+from assign_core.events import EventName, event
 from assign_core.last_result import LastResult, Unreadable
 from assign_core.ports import EmailKind, Record
 from assign_testing.house import Capability, Contract, House, T
@@ -40,6 +44,28 @@ class RecordContract(Contract):
             for each in order:
                 house.store.record(Record(booking_id="b", attempt_id="?", result=each), timeout=T)
             assert (stored(house).attempt_id, stored(house).attempt) == ("a2", 2)
+
+    @pytest.mark.parametrize("found", [True, False])
+    def test_a_record_made_again_stores_its_events_once(self, house: House, found: bool) -> None:
+        """Its answer was lost. An event of the same name that says something else, or comes later, is another one."""
+        house.book()
+        acquire(house, "a0", seconds=5)
+        house.advance(6)
+        acquire(house)
+        said = [event(EventName.QUOTE, house.now, "b", "a1", planner_reason=each) for each in ("one", "two")]
+        entry = Record(
+            booking_id="b",
+            attempt_id="a1",
+            result=result(house) if found else None,
+            revision=0,
+            retry_at=house.now + timedelta(hours=1),
+            events=tuple(said),
+        )
+        answers = [house.store.record(entry, timeout=T) for _ in range(2)]
+        later = event(EventName.QUOTE, house.now + timedelta(seconds=1), "b", "a1", planner_reason="two")
+        house.store.record(replace(entry, events=(*said, later)), timeout=T)
+        kept = [*said, later] if answers[0].events_stored else []
+        assert [(each.at, each.context) for each in house.events()] == [(each.at, each.context) for each in kept]
 
     def test_a_late_failure_does_not_overwrite_a_success(self, house: House) -> None:
         house.book()
