@@ -27,11 +27,10 @@ _ENDED: Final = frozenset({Action.ENSURE_EMAIL, Action.NONE})
 """What is decided of a booking that is not open."""
 
 
-async def close(notes: Notes, now: datetime, result: LastResult | None, decision: Decision | None = None) -> Outcome:
+async def close(notes: Notes, now: datetime, result: LastResult | None) -> Outcome:
     """Record, give the lease back, and tell the host what is true now and what comes next."""
     known = notes.known if result is None else record(notes.known, result, revision=notes.booking.revision, now=now)
-    if decision is None:
-        decision = _what_next(notes, now, result)
+    decision = _what_next(notes, now, result)
     stored = notes.lost if result is None else result
     queued = _staff_notice(notes, decision)
     looked = notes.stage != "acquire"

@@ -222,7 +222,8 @@ CATALOGUE: Final[Mapping[EventName, EventSpec]] = MappingProxyType(
         ),
         EventName.INLINE_TIMEOUT: EventSpec(
             Severity.WARNING,
-            "the deadline passed; handed over, the same attempt goes on in the background",
+            "a deadline passed: the request's, or, of an attempt that was handed over, the job's; unless this is the "
+            "hand-over, after which it goes on in the background, it ends",
             ("deadlineMs", "handedOver", "trigger"),
         ),
         EventName.INLINE_OPERATION_ABORTED: EventSpec(

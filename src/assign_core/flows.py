@@ -110,13 +110,14 @@ async def _attempt(notes: Notes) -> Outcome:
         notes.said += notes.narrator.looked(now, found.last, decision, notes.policy)
         if decision.action is Action.ATTEMPT:
             return await _search(notes, decision)
-        return await close(notes, now, None, decision)
+        return await close(notes, now, None)
     except DeadlineExceeded:
         if notes.over or notes.stage == "closing":
             raise  # the grace is over too; the lease expires by itself
         at = await Now()
-        notes.said += notes.narrator.timed_out(at, notes.policy, handed_over=notes.handed_over)
         inline = notes.source is Source.INLINE and not notes.handed_over
+        deadline = notes.policy.inline_deadline if inline else notes.policy.job_deadline
+        notes.said += notes.narrator.timed_out(at, deadline, handed_over=False)
         return await _fail(notes, "INLINE_TIMEOUT" if inline else "JOB_TIMEOUT", _TIMEOUT)
     except (Exception, GeneratorExit):
         # The booking store failed, or the host tore the flow down and nothing can be awaited any more. The lease
@@ -256,19 +257,19 @@ def _sane(answer: object) -> Hold | NoHold:
         named = isinstance(tables, tuple) and tables and all(isinstance(table, str) for table in tables)
         if not named or not isinstance(cast(object, answer.hold_id), str):
             raise TypeError(f"the planner held {tables!r} as {answer.hold_id!r}; it must name both by strings")
-        return replace(
-            answer, alternates=_count(answer.alternates) or 0, capacity_version=_number(answer.capacity_version)
-        )
+        return replace(answer, alternates=_count(answer.alternates), capacity_version=_number(answer.capacity_version))
     if not isinstance(answer, NoHold):
         raise TypeError(f"the planner answered {type(answer).__name__}; it must return a Hold or a NoHold")
-    hint, reason, code = cast(object, answer.retry_after), cast(object, answer.reason), cast(object, answer.reason_code)
+    hint: object = answer.retry_after
+    reason: object = answer.reason
+    code: object = answer.reason_code
     return replace(
         answer,
         reason=reason if isinstance(reason, str) else "",
         reason_code=code if isinstance(code, ReasonCode) else None,
         retry_after=hint if isinstance(hint, datetime) and hint.utcoffset() is not None else None,
         capacity_version=_number(answer.capacity_version),
-        alternates=_count(answer.alternates) or 0,
+        alternates=_count(answer.alternates),
     )
 
 
@@ -276,9 +277,8 @@ def _number(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _count(value: object) -> int | None:
-    number = _number(value)
-    return None if number is None or number < 0 else number
+def _count(value: object) -> int:
+    return max(0, _number(value) or 0)
 
 
 async def _hand_over(notes: Notes, unfinished: Unfinished, request: QuoteRequest) -> None:
@@ -300,7 +300,7 @@ async def _hand_over(notes: Notes, unfinished: Unfinished, request: QuoteRequest
         await AbandonQuote(unfinished, request)
         raise
     notes.handed_over = True
-    notes.said += notes.narrator.timed_out(now, notes.policy, handed_over=True)
+    notes.said += notes.narrator.timed_out(now, notes.policy.inline_deadline, handed_over=True)
 
 
 def _confirmation(notes: Notes, hold: Hold, now: datetime) -> Confirmation:
@@ -351,7 +351,6 @@ async def _fail(
     now = await Now()
     if notes.searching_since is not None:
         notes.duration_ms += milliseconds(now - notes.searching_since)
-        notes.searching_since = None
     result = None
     if notes.searched:
         result = notes.result(now, success=False, reason=reason, found=found, retry_after=retry_after)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from assign_core.booking import Booking
@@ -250,10 +250,10 @@ class Narrator:
             trigger=self.trigger,
         )
 
-    def timed_out(self, at: datetime, policy: Policy, *, handed_over: bool) -> list[Event]:
+    def timed_out(self, at: datetime, deadline: timedelta, *, handed_over: bool) -> list[Event]:
         if self.source is not Source.INLINE:
             return []
-        deadline_ms = policy.inline_deadline.total_seconds() * 1000
+        deadline_ms = deadline.total_seconds() * 1000
         return [
             self._say(
                 EventName.INLINE_TIMEOUT, at, deadlineMs=deadline_ms, handedOver=handed_over, trigger=self.trigger

@@ -217,6 +217,22 @@ def a_search_is_handed_over(_: Kind) -> tuple[World, list[Told]]:
     ]
 
 
+def a_search_that_was_handed_over_outlives_the_jobs_deadline_too(_: Kind) -> tuple[World, list[Told]]:
+    """The request's deadline and the job's, each told once as what it is."""
+    world = World("async", on_deadline="hand_over", script=[Cue(delay=1000)] * 2)
+    world.book()
+    world.inline()
+    assert isinstance(world.runtime, AsyncVirtualRuntime)
+    (rest,) = world.runtime.afterwards
+    going_on: Any = rest()
+    asyncio.run(going_on)
+    assert world.last().reason == "JOB_TIMEOUT"
+    return world, [
+        (1.8, 1, E.INLINE_TIMEOUT, {"deadlineMs": 1800.0, "handedOver": True, "trigger": "creation"}),
+        (151.8, 1, E.INLINE_TIMEOUT, {"deadlineMs": 150_000.0, "handedOver": False, "trigger": "creation"}),
+    ]
+
+
 # How a job ends.
 
 
@@ -346,6 +362,7 @@ STORIES: Final[list[Story]] = [
     the_host_cancels_which_is_no_timeout_to_the_job,
     the_planner_fails,
     a_search_is_handed_over,
+    a_search_that_was_handed_over_outlives_the_jobs_deadline_too,
     a_job_stops_for_good,
     a_job_has_used_its_budget_up,
     a_job_comes_too_near_to_the_start,

@@ -1,8 +1,8 @@
 """The measured parts of the documentation: written from the results that are kept, so that no figure is typed by hand.
 
 The results are what ``make bench-quick``, ``make bench-report``, ``make bench-micro``, ``make bench-postgres``, ``make
-soak`` and ``make mutation`` leave in ``benchmarks/results``. Each says on which machine it was measured, and so does the
-document.
+soak`` and ``make mutation`` leave in ``benchmarks/results``. Each says on which machine it was measured, and so
+does the document.
 """
 
 from __future__ import annotations

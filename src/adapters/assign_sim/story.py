@@ -28,8 +28,8 @@ def _quote(context: Mapping[str, Any]) -> str:
 _SENTENCES: Final[Mapping[EventName, _Say]] = {
     EventName.QUOTE: _quote,
     EventName.INLINE_TIMEOUT: lambda context: (
-        f"the guest is answered 'pending' at the deadline of {context['deadlineMs'] / 1000:g} s; "
-        + ("the search goes on in the background" if context["handedOver"] else "the search is cancelled")
+        f"time is up at the deadline of {context['deadlineMs'] / 1000:g} s; "
+        + ("the guest is answered, and the search goes on" if context["handedOver"] else "the search is cancelled")
     ),
     EventName.INLINE_CONFIRM_SUCCEEDED: lambda context: f"confirmed at {context['tables']}, e-mail {context['email']}",
     EventName.INLINE_CONFIRM_OVERLAP: lambda _: "the confirm is refused: somebody else was faster",
