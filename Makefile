@@ -79,8 +79,9 @@ bench-micro: $(VENV)/.micro
 
 ROWS ?= 1000000
 RESULTS ?= 1000000
+PARTS ?= attempts results growth
 bench-postgres: $(VENV)/.test
-	$(BIN)/python -m benchmarks.postgres --rows $(ROWS) --results $(RESULTS)
+	$(BIN)/python -m benchmarks.postgres --rows $(ROWS) --results $(RESULTS) --only $(PARTS)
 
 docs: $(VENV)/.test
 	$(BIN)/python -m assign_cli.readme README.md

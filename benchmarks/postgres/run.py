@@ -1,11 +1,15 @@
-"""All of it in one run, told as tables and kept as JSON."""
+"""All of it, or a part, told as tables and kept as JSON.
+
+A million results take most of an hour, and rates need an idle machine, so each part can be measured by itself: the
+others stay as they were kept, each with the machine and its load when it was begun.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -28,43 +32,59 @@ _SETTINGS: Final = ("fsync", "synchronous_commit", "shared_buffers", "autovacuum
 
 
 def measure(where: str, options: argparse.Namespace, progress: Progress) -> dict[str, object]:
-    """Everything, on a server. The keys are those of the JSON."""
-    workers = tuple(options.workers)
-    sizes = (*(size for size in SIZES if size < options.rows), options.rows)
-    found: dict[str, object] = {"machine": machine(), "server": _about(where)}
+    """Each part that is wanted, on a server. The keys are those of the JSON, which says where each was measured."""
+    found: dict[str, object] = {"server": _about(where)}
+    for part in options.only:
+        found |= PARTS[part](where, options, progress)
+    return found
 
-    step = progress.add_task("Attempts", total=len(workers) * len(KINDS) + 1)
-    with database(where) as dsn, attempting(dsn, max(workers)) as attempts:
+
+def _attempts(where: str, options: argparse.Namespace, progress: Progress) -> dict[str, object]:
+    step = progress.add_task("Attempts", total=len(options.workers) * len(KINDS) + 1)
+    with database(where) as dsn, attempting(dsn, max(options.workers)) as attempts:
         furnish(dsn)
         rates = []
-        for many in workers:
+        for many in options.workers:
             for kind in KINDS:
                 rates.append(asdict(attempts.rate(kind, many, options.seconds)))
                 progress.advance(step)
-        found["rates"] = rates
-        found["round_trips"] = [asdict(attempts.round_trips(kind, 20)) for kind in KINDS]
+        trips = [asdict(attempts.round_trips(kind, 20)) for kind in KINDS]
         progress.advance(step)
+    return {"rates": rates, "round_trips": trips}
 
+
+def _results(where: str, options: argparse.Namespace, progress: Progress) -> dict[str, object]:
+    workers = tuple(options.workers)
     step = progress.add_task(f"{options.results:,} results", total=options.results)
     with database(where) as dsn, ProcessPoolExecutor(max(workers), mp_context=get_context("spawn")) as pool:
         furnish(dsn)
         bookings = min(options.bookings, options.results)
         recorded = bloat(dsn, pool, workers, options.results, bookings, lambda more: progress.advance(step, more))
-        found["bloat"] = asdict(recorded)
     with database(where) as dsn:
         furnish(dsn)
         book(dsn, 1, 500)
-        found["wal"] = asdict(wal(dsn, 500))
+        written = wal(dsn, 500)
+    return {"bloat": asdict(recorded), "wal": asdict(written)}
 
+
+def _growth(where: str, options: argparse.Namespace, progress: Progress) -> dict[str, object]:
+    sizes = (*(size for size in SIZES if size < options.rows), options.rows)
     step = progress.add_task(f"Tables up to {sizes[-1]:,} rows", total=2)
     with database(where) as dsn:
         furnish(dsn)
-        found["growth"] = [asdict(each) for each in growth(dsn, sizes, options.measured)]
+        grown = [asdict(each) for each in growth(dsn, sizes, options.measured)]
         progress.advance(step)
     with database(where, groups=()) as dsn:
-        found["migration"] = asdict(migration(dsn, sizes[-1]))
+        migrated = migration(dsn, sizes[-1])
         progress.advance(step)
-    return found
+    return {"growth": grown, "migration": asdict(migrated)}
+
+
+PARTS: Final[Mapping[str, Callable[[str, argparse.Namespace, Progress], dict[str, object]]]] = {
+    "attempts": _attempts,
+    "results": _results,
+    "growth": _growth,
+}
 
 
 def _about(where: str) -> dict[str, str]:
@@ -119,12 +139,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--bookings", type=int, default=10_000, help="to record them on; default: %(default)s")
     parser.add_argument("--rows", type=int, default=SIZES[-1], help="of the largest table; default: %(default)s")
     parser.add_argument("--measured", type=int, default=1_000, help="loads at each size; default: %(default)s")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=tuple(PARTS), help="what to measure anew")
     options = parser.parse_args(arguments)
     too_small = [name for name in ("results", "bookings", "rows", "measured") if getattr(options, name) < 40]
     if too_small or min(options.workers) < 1 or options.results < len(options.workers):
         parser.error(f"{', '.join(too_small) or 'workers'}: too few to measure; pass at least 40, and 1 worker")
+    kept: dict[str, Any] = json.loads(options.out.read_text()) if options.out.exists() else {}
+    missing = [part for part in PARTS if part not in {*options.only, *kept.get("machines", ())}]
+    if missing:
+        parser.error(f"{options.out} keeps no figures of {', '.join(missing)}; leave --only out, to measure everything")
+    machines = kept.get("machines", {}) | dict.fromkeys(options.only, machine())
     with server(options.dsn, volatile=options.volatile) as where, Progress(console=Console(stderr=True)) as progress:
-        found = measure(where, options, progress)
+        found = kept | {"machines": machines} | measure(where, options, progress)
     show(found)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(found, indent=2) + "\n")

@@ -20,6 +20,8 @@ def test_the_kernel_of_one_machine_is_not_named() -> None:
     ids=lambda path: path.stem,
 )
 def test_kept_figures_name_a_system_and_an_architecture(path: Path) -> None:
-    system, architecture = json.loads(path.read_text())["machine"]["system"].split()
-    assert not any(sign.isdigit() for sign in system)
-    assert "-" not in architecture
+    kept = json.loads(path.read_text())
+    for where in kept["machines"].values() if "machines" in kept else [kept["machine"]]:
+        system, architecture = where["system"].split()
+        assert not any(sign.isdigit() for sign in system)
+        assert "-" not in architecture

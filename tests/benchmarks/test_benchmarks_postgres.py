@@ -56,6 +56,24 @@ def test_the_figures_fit_together(where: str, tmp_path: Path, capsys: pytest.Cap
     assert "nothing rewritten" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_part_is_measured_by_itself_and_the_others_stay_as_they_were(
+    where: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "postgres.json"
+    small = ["--dsn", where, "--out", str(out), "--workers", "1", "--seconds", "0.2", "--results", "40", "--rows", "90"]
+    with pytest.raises(SystemExit):
+        run.main([*small, "--measured", "40", "--only", "attempts"])
+    assert "keeps no figures of results, growth; leave --only out" in capsys.readouterr().err
+    run.main([*small, "--measured", "40"])
+    before = json.loads(out.read_text())
+    run.main([*small, "--measured", "41", "--only", "growth", "attempts"])
+    after = json.loads(out.read_text())
+    assert [each["measured"] for each in (*before["growth"], *after["growth"])] == [40, 41]
+    assert (after["bloat"], after["wal"]) == (before["bloat"], before["wal"])
+    assert after["machines"]["results"] == before["machines"]["results"]
+    assert set(after["machines"]) == set(run.PARTS)
+
+
 def test_what_attempts_say_they_confirmed_is_confirmed_in_the_table(where: str) -> None:
     with database(where) as dsn, attempting(dsn, 2) as attempts:
         furnish(dsn)

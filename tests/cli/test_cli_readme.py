@@ -266,7 +266,7 @@ def test_figures_of_a_server_say_how_busy_the_machine_was(
 ) -> None:
     kept = results.parent / "postgres.json"
     value = json.loads(kept.read_text())
-    value["machine"] |= {"load": load, "cores": 2}
+    value["machines"]["attempts"] |= {"load": load, "cores": 2}
     kept.write_text(json.dumps(value))
     path = write("README.md", f"{begin(part)}\n{END}\n")
     call(path)

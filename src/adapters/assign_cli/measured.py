@@ -64,7 +64,7 @@ def _costs(micro: Json, postgres: Json) -> Iterator[str]:
     yield (
         "Whole attempts with the real planner, each confirming a booking, on PostgreSQL "
         f"{server['server_version'].split()[0]}, fsync {server['fsync']}; on the same machine. "
-        f"{_load(postgres['machine'])}"
+        f"{_load(postgres['machines']['attempts'])}"
     )
     yield table(_RATES_HEAD, map(_rate, postgres["rates"]))
     yield "\n".join(f"- {line}" for line in _on_postgres(postgres))
@@ -83,7 +83,8 @@ def _costs_in_brief(micro: Json, found: Json) -> Iterator[str]:
         f"Database round trips beside your planner: {trips['inline']:g} an inline attempt, {trips['job']:g} a job's.",
         f"Whole inline attempts on PostgreSQL, with the planner that is included: {each_rate}.",
     )
-    yield f"On PostgreSQL it was measured on {_machine(found['machine'])}. {_load(found['machine'])}"
+    measured_on = found["machines"]["attempts"]
+    yield f"On PostgreSQL it was measured on {_machine(measured_on)}. {_load(measured_on)}"
     yield "\n".join(f"- {line}" for line in lines)
 
 
@@ -132,7 +133,7 @@ def _on_postgres(found: Json) -> Iterator[str]:
         f"{bloat['results']:,} results on {bloat['bookings']:,} bookings: {first['per_second']:.0f} a second with "
         f"{first['workers']} worker, {last['per_second']:.0f} with {last['workers']}; of the updates {min(hot):.0f} % "
         f"to {max(hot):.0f} % are HOT, by stage; the table grows from {bloat['empty_mib']:g} to "
-        f"{bloat['filled_mib']:g} MiB."
+        f"{bloat['filled_mib']:g} MiB. {_load(found['machines']['results'])}"
     )
     for each in found["growth"]:
         yield (
