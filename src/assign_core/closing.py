@@ -57,7 +57,12 @@ async def close(notes: Notes, now: datetime, result: LastResult | None) -> Outco
         notes.said[:0] = notes.handed
         await emit(notes)
         raise
-    except (DeadlineExceeded, GeneratorExit):
+    except DeadlineExceeded:
+        # The grace is over before the record was begun. It has happened all the same, and telemetry has its own time.
+        notes.said[:0] = notes.handed
+        await emit(notes)
+        raise
+    except GeneratorExit:
         raise
     except BaseException as interruption:
         await _close_again(notes, entry, interruption)

@@ -25,7 +25,7 @@ from assign_core import (
     Verdict,
 )
 from assign_core.drive import walk
-from assign_core.effects import CloseAttempt, Effect
+from assign_core.effects import CloseAttempt, Effect, Emit
 from assign_core.errors import DeadlineExceeded
 from assign_core.flows import inline_attempt
 from assign_core.performing import PortCalls
@@ -139,7 +139,7 @@ def test_a_loop_that_takes_no_more_work_keeps_the_attempt() -> None:
 
 
 def test_a_grace_that_ends_while_the_attempt_closes_ends_the_attempt() -> None:
-    """Closing once more would take what time there is not; the lease expires by itself."""
+    """Closing once more would take what time there is not; the lease expires by itself, and telemetry is told."""
     world = World()
     world.book()
     world.fill()
@@ -148,8 +148,11 @@ def test_a_grace_that_ends_while_the_attempt_closes_ends_the_attempt() -> None:
     while not isinstance(step.effect, CloseAttempt):
         step = steps.send(world.perform(step.effect, step.left))
     ended = DeadlineExceeded(step.effect)
+    told = steps.throw(ended).effect
+    assert isinstance(told, Emit)
+    assert (told.stored, [event.name for event in told.events][:1]) == (False, [EventName.QUOTE])
     with pytest.raises(DeadlineExceeded) as caught:
-        steps.throw(ended)
+        steps.send(None)
     assert caught.value is ended
     assert world.db.row("b").lease is not None
 
