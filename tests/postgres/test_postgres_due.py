@@ -60,7 +60,7 @@ def late(house: House, booking: str = "late") -> None:
 def counted(house: House, version: str) -> None:
     """A version of the host's own, which counts how often it is asked for."""
     house.run("CREATE SEQUENCE told")
-    house.run(f"{VERSION} LANGUAGE sql AS 'SELECT {version} FROM (SELECT nextval(''told'')) AS asked'")  # noqa: S608 - ours
+    house.run(f"{VERSION} LANGUAGE sql AS 'SELECT {version} FROM (SELECT nextval(''told'')) AS asked'")  # noqa: S608 - the test's own words
 
 
 def times(house: House) -> int:
@@ -74,7 +74,7 @@ def test_whose_time_has_come_is_due_though_versions_cannot_be_told(dsn: str, hou
     """Formerly, with enough of them parked, nobody was due any more."""
     late(house)
     park(house, 1)
-    house.run(f"{VERSION} LANGUAGE sql AS 'SELECT 9 FROM (SELECT pg_advisory_xact_lock({KEY})) AS waited'")  # noqa: S608 - ours
+    house.run(f"{VERSION} LANGUAGE sql AS 'SELECT 9 FROM (SELECT pg_advisory_xact_lock({KEY})) AS waited'")  # noqa: S608 - the test's own words
     with psycopg.connect(dsn) as other:
         other.execute("SELECT pg_advisory_lock(%s)", [KEY])
         assert list(house.store.due(house.now, limit=9, timeout=0.5)) == ["late"]

@@ -284,8 +284,8 @@ def test_a_host_with_other_ids_has_its_index_used_too(
         for statement in (
             "CREATE TYPE state AS ENUM ('pending', 'confirmed')",
             f"CREATE TABLE bookings (id {id_type} PRIMARY KEY, status state NOT NULL, start_at timestamptz)",
-            f"INSERT INTO bookings SELECT {identity}, 'confirmed', now() FROM generate_series(1, 20000) AS n",  # noqa: S608 - ours
-            f"INSERT INTO bookings SELECT {identity}, 'pending', now() FROM generate_series(-5, -1) AS n",  # noqa: S608 - ours
+            f"INSERT INTO bookings SELECT {identity}, 'confirmed', now() FROM generate_series(1, 20000) AS n",  # noqa: S608 - the test's own words
+            f"INSERT INTO bookings SELECT {identity}, 'pending', now() FROM generate_series(-5, -1) AS n",  # noqa: S608 - the test's own words
         ):
             connection.execute(text(statement))
     with engine.connect() as connection:

@@ -172,7 +172,7 @@ def test_both_tables_of_seatings_say_the_same_whoever_seats(host: Host, named: d
         host.run(seat.format(2, staffs))
     host.run(seat.format(1, staffs))
     for change in ("'0'", "'1 hour'"):
-        host.run(f"UPDATE seatings SET ends_at = ends_at + interval {change} WHERE table_id = 1")  # noqa: S608 - ours
+        host.run(f"UPDATE seatings SET ends_at = ends_at + interval {change} WHERE table_id = 1")  # noqa: S608 - the test's own words
         assert host.rows(both[0]) == host.rows(both[1])
         assert len(host.rows(both[0])) == 2
     host.run("UPDATE bookings SET status = 'cancelled'")
