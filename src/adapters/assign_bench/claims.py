@@ -50,6 +50,8 @@ WHY_MISSED: Final[Mapping[str, str]] = MappingProxyType(
         "job_calls_saved": "Where the host cancels an inline search at the deadline, its outcome is unknown, so the "
         "job's first search is needed whoever decides; the oracle calls the planner for it, too. What can be avoided "
         "at all is the baseline's calls less the oracle's.",
+        "calls_of_oracle": "The oracle never searches for a table that is not there. Where inline searches end unknown, "
+        "whoever is not clairvoyant has to.",
         "lost_at_cutoff": "A table stood free at the booking's last useful moment, and nobody searched any more, or "
         "the poller, which works off one search after the other, had not come to this booking yet.",
         "lost_at_end": "The tables were free when the night was over. That counts those of a party that stayed away, "
@@ -61,6 +63,8 @@ WHY_MISSED: Final[Mapping[str, str]] = MappingProxyType(
         "in its figure, while the baseline's leaves out whom it never seated.",
         "paired_delay_p95": "Of the bookings that both seat: a freed table goes to whoever has waited for it, so a "
         "booking that found it free at once in the baseline's run comes too late for it, and waits for the next.",
+        "wait_p95": "A booking that is only searched for near its start waits until then, also where a table has been "
+        "freed hours before.",
         "added_delay": "One booking. Its table went to somebody who had asked earlier, or its search was put off more "
         "than once: the lifetime bounds one such wait, and not what others do meanwhile.",
     }
