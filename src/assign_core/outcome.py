@@ -36,8 +36,8 @@ class Outcome:
         result: what was recorded; ``None`` when nothing was.
         plan: the tables, when confirmed by this call.
         wait_until: for *wait*, when to look again (aware).
-        parked: *wait* that news ends at once; see :class:`~assign_core.decision.Decision`.
-        capacity_version: the version that has to grow.
+        parked: *wait* of which the staff has been told; see :class:`~assign_core.decision.Decision`.
+        capacity_version: while parked, the version that ends the wait when it grows; ``None``: only time ends it.
         email: the ledger's state of the e-mail this call queued or delivered; ``None``: it did neither.
         handed_over: the deadline has passed, and the very same attempt goes on in the background.
     """

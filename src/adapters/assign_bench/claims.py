@@ -50,8 +50,8 @@ WHY_MISSED: Final[Mapping[str, str]] = MappingProxyType(
         "job_calls_saved": "Where the host cancels an inline search at the deadline, its outcome is unknown, so the "
         "job's first search is needed whoever decides; the oracle calls the planner for it, too. What can be avoided "
         "at all is the baseline's calls less the oracle's.",
-        "calls_of_oracle": "The oracle never searches for a table that is not there. Where inline searches end unknown, who "
-        "is not clairvoyant has to.",
+        "calls_of_oracle": "The oracle never searches for a table that is not there. All others have to where inline "
+        "searches end unknown.",
         "lost_at_cutoff": "A table stood free at the booking's last useful moment, and nobody searched any more, or "
         "the poller, which works off one search after the other, had not come to this booking yet.",
         "lost_at_end": "The tables were free when the night was over. That counts those of a party that stayed away, "
