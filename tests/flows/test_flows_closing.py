@@ -89,6 +89,23 @@ def test_a_lease_that_has_ended_by_our_own_clock_is_waited_for_a_moment_longer()
     assert flow.outcome.decision.rules == ("infrastructure",), "the host is told what is known all the same"
 
 
+@pytest.mark.parametrize("seated", [True, False], ids=["seated, and written to", "cancelled"])
+def test_who_needs_no_attempt_is_answered_so_although_another_has_the_lease(kind: Kind, seated: bool) -> None:
+    world = World(kind)
+    world.book()
+    if seated:
+        world.db.seat_by_hand("b", ["large"])
+        world.job()
+    else:
+        world.db.cancel("b")
+    other = Lease(attempt_id="other", source=Source.JOB, taken_at=NOON, expires_at=NOON + timedelta(seconds=5))
+    world.store.acquire("b", other, timeout=1)
+    verdict = Verdict.ALREADY_CONFIRMED if seated else Verdict.NOT_ACTIONABLE
+    expected = Outcome(booking_id="b", verdict=verdict, decision=world.explain().decision)
+    assert [world.inline(), world.job(), world.run_job()] == [expected] * 3
+    assert world.db.row("b").lease == other
+
+
 @pytest.mark.parametrize("meanwhile", ["nothing", "seated by hand", "modified", "refused"])
 def test_however_a_handed_over_attempt_ends_it_says_that_it_was_one(meanwhile: str) -> None:
     acts: dict[str, Callable[[], object]] = {
@@ -209,12 +226,22 @@ def refuse(confirmation: Confirmation, *, timeout: float) -> NotConfirmed:
 # What the row keeps, and what is decided from it.
 
 
-def test_the_planners_time_is_the_sum_of_an_attempts_searches(kind: Kind) -> None:
-    script = [Cue(delay=0.5), Cue(delay=42)]
-    world = World(kind, script=script, objection=lambda *_: "Tables are not movable")
+@pytest.mark.parametrize(
+    ("second", "reason", "duration_ms"),
+    [
+        (Cue(delay=42), "INLINE_TIMEOUT", 1800),
+        (Cue(delay=0.25, answer=NO_TABLES), NO_TABLES.reason, 750),
+        (Cue(delay=0.25), "Tables are not movable", 750),
+    ],
+    ids=["has no end", "finds nothing", "is refused too"],
+)
+def test_the_planners_time_is_the_sum_of_an_attempts_searches(
+    kind: Kind, second: Cue, reason: str, duration_ms: int
+) -> None:
+    world = World(kind, script=[Cue(delay=0.5), second], objection=lambda *_: "Tables are not movable")
     world.book()
     world.inline()
-    assert (world.last().reason, world.last().duration_ms) == ("INLINE_TIMEOUT", 1800)
+    assert (world.last().reason, world.last().duration_ms) == (reason, duration_ms)
 
 
 def test_what_an_attempt_decides_at_its_end_is_what_the_row_says_then(kind: Kind) -> None:

@@ -73,7 +73,7 @@ def test_a_process_that_slept_through_its_grace_says_so_and_its_attempt_is_found
         return now()
 
     world.runtime.now = sleeps  # type: ignore[method-assign]  # a machine that stops
-    with pytest.raises(TimeoutError, match="did not answer within the grace"):
+    with pytest.raises(TimeoutError, match=r"did not answer within the grace for clean-up: CloseAttempt\(.*'b'"):
         world.inline()
     assert (world.status(), world.db.row("b").blob) == ("pending", None)
     assert world.job().verdict is Verdict.CONFIRMED
@@ -92,6 +92,7 @@ def test_a_request_cancelled_while_its_search_could_be_handed_over_leaves_no_hol
         await house.planner.ended.wait()
         await house.runtime.drain()
         house.check_cancelled_tidily()
+        assert house.planner.releases == 2, "the attempt's own, and that of what the search took late"
 
     on_a_loop.run(test)
 
@@ -107,10 +108,12 @@ def test_a_request_interrupted_while_its_search_could_be_handed_over_leaves_no_h
     last = house.db.last(house.db.row("b"))
     assert isinstance(last, LastResult)
     assert last.reason_code is ReasonCode.ABORTED
+    assert in_threads.releases(house) == 1
     house.planner.let_go.set()
     for thread in in_threads.background_threads():
         thread.join(in_threads.PATIENCE)
     assert house.planner.found.is_set()
+    assert in_threads.releases(house) == 1
     assert not house.db.holds
 
 
@@ -131,8 +134,9 @@ def test_a_loop_that_takes_no_more_work_keeps_the_attempt() -> None:
         house.planner.gate.open.set()
         await house.planner.ended.wait()
         await house.runtime.drain()
-        assert not house.last.success
+        assert house.last.reason == "RuntimeError: the loop is closing"
         assert house.db.row("b").lease is None
+        assert house.planner.releases == 2, "the attempt's own, and that of what the search took late"
         assert not house.db.holds
 
     on_a_loop.run(test)

@@ -81,8 +81,9 @@ def test_every_port_is_given_what_is_left_until_the_deadline(kind: Kind) -> None
     assert given == {"release": [], "deliver": [1.5]}
 
 
-def test_what_cleans_up_after_the_deadline_is_given_the_grace(kind: Kind) -> None:
-    world = World(kind, policy=TWO, script=[Cue(delay=42)], planner_keeps_time=True)
+@pytest.mark.parametrize("keeps_time", [False, True], ids=["keeps no time", "keeps time"])
+def test_what_cleans_up_after_the_deadline_is_given_the_grace(kind: Kind, keeps_time: bool) -> None:
+    world = World(kind, policy=TWO, script=[Cue(delay=42)], planner_keeps_time=keeps_time)
     given = watched(world)
     world.book()
     assert world.inline().verdict is Verdict.WAIT
@@ -262,6 +263,22 @@ def test_who_says_no_trigger_is_told_by_which_call_it_was(kind: Kind) -> None:
         asyncio.run(due)
     assert [world.last(name).trigger for name in ("inline", "job")] == ["due", "due"]
     assert asked(plain.run_job) == "job"
+
+
+def test_who_names_no_limit_works_off_a_hundred_at_a_time(kind: Kind) -> None:
+    world = World(kind)
+    engine: Any = world._blocking or world._async
+    limits: list[int] = []
+
+    def due(now: datetime, *, limit: int, timeout: float) -> Sequence[str]:
+        del now, timeout
+        limits.append(limit)
+        return []
+
+    world.store.due = due  # type: ignore[method-assign]  # nothing is due
+    worked_off = engine.run_due()
+    assert (asyncio.run(worked_off) if kind == "async" else worked_off) == []
+    assert limits == [100]
 
 
 def test_a_flow_that_awaits_anything_but_an_effect_is_told_so_where_it_does() -> None:

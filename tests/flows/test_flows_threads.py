@@ -9,15 +9,15 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
-from tests.flows.conftest import small_floor
+from tests.flows.conftest import Breakdown, small_floor
 from tests.flows.laws import LawfulEngine, check_events
 
-from assign_core import EventName, LastResult, Outcome, Policy, ReasonCode, Verdict
+from assign_core import AutoAssign, EventName, LastResult, Outcome, Policy, ReasonCode, Verdict
 from assign_core.flows import OnDeadline
 from assign_core.ports import Pending, Quote, QuoteRequest
 from assign_memory import (
@@ -121,6 +121,14 @@ def in_a_thread(call: Callable[[], Outcome]) -> Iterator[list[Outcome]]:
     yield outcomes
     thread.join(PATIENCE)
     assert not thread.is_alive()
+
+
+def releases(house: House) -> int:
+    """How often the planner has been asked to give back since that was asked last."""
+    count = 0
+    while house.planner.released.acquire(blocking=False):
+        count += 1
+    return count
 
 
 def background_threads() -> list[threading.Thread]:
@@ -303,14 +311,66 @@ def test_a_host_that_cannot_start_a_background_thread_keeps_the_attempt() -> Non
         raise RuntimeError("can't start new thread")
 
     house.runtime.background = refuse  # type: ignore[method-assign]  # a port that misbehaves
-    with suppress(RuntimeError):
-        house.engine.inline("b")
+    outcome = house.engine.inline("b")
+    at_once, lease = releases(house), house.db.row("b").lease
+    # The search goes on, and what it takes late is given back.
     house.planner.let_go.set()
     for thread in background_threads():
         thread.join(PATIENCE)
-    assert house.db.row("b").lease is None
-    assert house.db.last(house.db.row("b")) is not None
+    assert (at_once, releases(house)) == (1, 1)
     assert not house.db.holds
+    assert lease is None
+    assert (outcome.verdict, outcome.handed_over) == (Verdict.WAIT, False)
+    assert outcome.result is not None
+    assert outcome.result.reason == "RuntimeError: can't start new thread"
+
+
+# Whose thread it is.
+
+
+class NotingPlanner(StuckPlanner):
+    """Notes who calls it, and fails."""
+
+    def __init__(self, planner: FloorPlanner) -> None:
+        super().__init__(planner)
+        self.callers: list[threading.Thread] = []
+
+    def quote(self, request: QuoteRequest, *, timeout: float) -> Quote:
+        del request, timeout
+        self.callers.append(threading.current_thread())
+        raise Breakdown("out of order")
+
+    def release(self, booking_id: str, attempt_id: str, *, timeout: float) -> None:
+        self.callers.append(threading.current_thread())
+        super().release(booking_id, attempt_id, timeout=timeout)
+
+
+@pytest.mark.parametrize(
+    ("said", "own"),
+    [
+        ({}, [False, False]),
+        ({"planner_keeps_time": False}, [False, False]),
+        ({"planner_keeps_time": True}, [True, True]),
+        # Its search may outlive the request, however well it keeps time.
+        ({"planner_keeps_time": True, "on_deadline": "hand_over"}, [False, True]),
+    ],
+    ids=["nothing said", "keeps no time", "keeps time", "keeps time and may be handed over"],
+)
+def test_the_callers_thread_is_the_planners_only_where_the_host_says_that_it_keeps_time(
+    said: dict[str, Any], own: list[bool]
+) -> None:
+    house = House(policy=Policy())
+    planner = NotingPlanner(house.floor_planner)
+    engine = AutoAssign(
+        store=house.store,
+        planner=planner,
+        mailer=MemoryMailer(Outbox(house.db), house.post),
+        telemetry=house.telemetry,
+        runtime=house.runtime,
+        **said,
+    )
+    assert engine.inline("b").verdict is Verdict.WAIT
+    assert [caller is threading.current_thread() for caller in planner.callers] == own
 
 
 # The keyboard.
@@ -373,11 +433,13 @@ def test_an_interrupt_from_the_keyboard_goes_through_after_the_record(source: st
     assert last.reason_code is ReasonCode.ABORTED
     assert house.db.row("b").lease is None
     assert house.db.row("b").status == "pending"
+    assert releases(house) == 1
     # A search of its own goes on; what it takes late is given back.
     house.planner.let_go.set()
     for thread in background_threads():
         thread.join(PATIENCE)
     assert house.planner.found.is_set() == own_thread
+    assert releases(house) == own_thread
     assert not house.db.holds
 
 
