@@ -218,14 +218,13 @@ def _narrated_before(events: tuple[Event, ...]) -> int:
 
 
 def _verdict(decision: Decision) -> Verdict:
+    """Of a booking that is open, or seated as it was found."""
     match decision.action:
         case Action.GIVE_UP:
             return Verdict.GAVE_UP
         case Action.ENSURE_EMAIL:
             return Verdict.ALREADY_CONFIRMED
-        case Action.NONE:
-            return Verdict.NOT_ACTIONABLE
-        case Action.WAIT | Action.ATTEMPT:
+        case _:
             return Verdict.WAIT
 
 
