@@ -15,6 +15,8 @@ from assign_core.last_result import Strategy
 PLANNERS_OWN: Final = Strategy()
 _ZERO: Final = timedelta(0)
 _LONGEST: Final = timedelta(days=366)
+AT_ONCE: Final = _LONGEST
+"""The wake window that is always open, however far away the start is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +42,8 @@ class Policy:
             nothing has changed; 0 to 1, default 0.1. A search that succeeds shows that the host's versions miss
             changes (``auto_assign.capacity_change_missed``); pass 1.0 until they are trusted, 0.0 to save the rest.
             It is drawn from the booking's id.
-        wake_window: how near the start has to be for freed seats to wake a parked booking. The longest there is means
-            at once: who waits comes before who asks next. With a short one what is freed goes to who asks next, and
+        wake_window: how near the start has to be for freed seats to wake a parked booking. The longest there is is
+            always open: who waits comes before who asks next. With a short one what is freed goes to who asks next, and
             who waits is searched for when the window opens. Default 366 days.
         inline_deadline: what a guest's request may take until the commit. Default 1.8 s.
         job_deadline: what a job's attempt may take until the commit. Default 150 s.
@@ -69,7 +71,7 @@ class Policy:
     freshness: timedelta = timedelta(minutes=5)
     clock_skew: timedelta = timedelta(seconds=30)
     revalidation_limit: timedelta = timedelta(minutes=30)
-    wake_window: timedelta = _LONGEST
+    wake_window: timedelta = AT_ONCE
     inline_deadline: timedelta = timedelta(seconds=1.8)
     job_deadline: timedelta = timedelta(seconds=150)
     grace: timedelta = timedelta(seconds=1)

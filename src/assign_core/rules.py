@@ -38,6 +38,7 @@ from assign_core.case import (
 )
 from assign_core.evidence import DATED, USABLE, Evidence, version_grown, version_holds
 from assign_core.last_result import Source, Strategy
+from assign_core.policy import AT_ONCE
 from assign_core.reasons import FailureClass, ReasonCode
 
 
@@ -110,9 +111,10 @@ def _permanent(case: Case) -> Decision | None:
 def _capacity_changed(case: Case) -> Decision | None:
     if case.last is None or not version_grown(case.last, case.booking):
         return None
-    budget, start = max(case.policy.max_attempts, case.attempts_used + 1), case.booking.start_at
+    budget = max(case.policy.max_attempts, case.attempts_used + 1)
+    start, window = case.booking.start_at, case.policy.wake_window
     # Until the window opens the version would only say again what is known, so the wait is for the time alone.
-    opens = None if start is None else later(start, -case.policy.wake_window)
+    opens = None if start is None or window == AT_ONCE else later(start, -window)
     return within_budget(case, "capacity_changed", budget, opens, parked=True)
 
 

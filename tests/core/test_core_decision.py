@@ -426,6 +426,14 @@ def test_a_change_is_searched_for_once_the_start_is_within_the_window_and_until_
     assert decide(booking, FULL_HOUSE, policy=policy, now=opens).action is Action.ATTEMPT
 
 
+@pytest.mark.parametrize("days", [365, 366, 367, 4000])
+def test_the_longest_window_is_open_however_far_away_the_start_is(days: int) -> None:
+    booking = replace(BOOKING, start_at=NOON + timedelta(days=days), capacity_version=8)
+    assert decide(booking, FULL_HOUSE, policy=DEFAULTS, now=NOON).action is Action.ATTEMPT
+    shorter = replace(DEFAULTS, wake_window=DEFAULTS.wake_window - timedelta(days=2))
+    assert decide(booking, FULL_HOUSE, policy=shorter, now=NOON).action is Action.WAIT
+
+
 def test_only_a_parked_booking_whose_version_can_be_compared_is_woken_by_it() -> None:
     assert decide(SEEN_7, FULL_HOUSE, policy=DEFAULTS, now=NOON).woken
     last_chance = decide(BOOKING, replace(FULL_HOUSE, attempt=1), policy=DEFAULTS, now=NOON)

@@ -159,7 +159,7 @@ def model(q: Question, s: Settings, share: float) -> Answer:
     # 5.
     if dated and failure == "capacity" and grown:
         rule, budget = "capacity_changed", min(s.cap, max(full, used + 1))
-        due = 0 if q.start is None else q.start - s.window
+        due = 0 if q.start is None or s.window == 366 * DAY else q.start - s.window  # the longest is always open
     elif dated and failure == "capacity" and same:
         searches_left = used == 0 and s.audited == 1
         if searches_left and age >= s.limit:
