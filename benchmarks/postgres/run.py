@@ -50,7 +50,11 @@ def _attempts(where: str, options: argparse.Namespace, progress: Progress) -> di
                 progress.advance(step)
         trips = [asdict(attempts.round_trips(kind, 20)) for kind in KINDS]
         progress.advance(step)
-    return {"rates": rates, "round_trips": trips}
+    with database(where) as dsn:
+        furnish(dsn)
+        book(dsn, 1, 500)
+        written = wal(dsn, 500)
+    return {"rates": rates, "round_trips": trips, "wal": asdict(written)}
 
 
 def _results(where: str, options: argparse.Namespace, progress: Progress) -> dict[str, object]:
@@ -60,11 +64,7 @@ def _results(where: str, options: argparse.Namespace, progress: Progress) -> dic
         furnish(dsn)
         bookings = min(options.bookings, options.results)
         recorded = bloat(dsn, pool, workers, options.results, bookings, lambda more: progress.advance(step, more))
-    with database(where) as dsn:
-        furnish(dsn)
-        book(dsn, 1, 500)
-        written = wal(dsn, 500)
-    return {"bloat": asdict(recorded), "wal": asdict(written)}
+    return {"bloat": asdict(recorded)}
 
 
 def _growth(where: str, options: argparse.Namespace, progress: Progress) -> dict[str, object]:
