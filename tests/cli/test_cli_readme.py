@@ -210,14 +210,19 @@ def test_the_kept_results_claim_what_their_figures_say(name: str, command: str) 
     assert found.claims == claims(found.summaries), f"run {command}"
 
 
-@pytest.mark.parametrize("kinder", ["lost_at_cutoff", "lost_at_end"])
-def test_a_loss_by_either_reading_shows_in_the_readmes_table(write: Write, results: Path, kinder: str) -> None:
+def lose(results: Path, kinder: str) -> None:
+    """Nobody is lost but on three of the engine's busy evenings, by one reading."""
     value = json.loads(results.read_text())
     for each in value["summaries"]:
         each["seeds_with_loss"] |= {"lost_at_cutoff": 0, "lost_at_end": 0}
     ours = next(each for each in value["summaries"] if (each["workload"], each["policy"]) == ("busy", "ours"))
     ours["seeds_with_loss"][kinder] = 3
     results.write_text(json.dumps(value))
+
+
+@pytest.mark.parametrize("kinder", ["lost_at_cutoff", "lost_at_end"])
+def test_a_loss_by_either_reading_shows_in_the_readmes_table(write: Write, results: Path, kinder: str) -> None:
+    lose(results, kinder)
     path = write("README.md", f"{begin('benchmark')}\n{END}\n")
     call(path)
     shown = {"lost_at_cutoff": "3 / 0 of 5", "lost_at_end": "0 / 3 of 5"}[kinder]
@@ -226,13 +231,7 @@ def test_a_loss_by_either_reading_shows_in_the_readmes_table(write: Write, resul
 
 @pytest.mark.parametrize("kinder", ["lost_at_cutoff", "lost_at_end"])
 def test_a_loss_on_any_of_the_many_evenings_is_told_in_words(write: Write, results: Path, kinder: str) -> None:
-    report = results.with_name(REPORT)
-    value = json.loads(report.read_text())
-    for each in value["summaries"]:
-        each["seeds_with_loss"] |= {"lost_at_cutoff": 0, "lost_at_end": 0}
-    ours = next(each for each in value["summaries"] if (each["workload"], each["policy"]) == ("busy", "ours"))
-    ours["seeds_with_loss"][kinder] = 3
-    report.write_text(json.dumps(value))
+    lose(results.with_name(REPORT), kinder)
     path = write("README.md", f"{begin('benchmark')}\n{END}\n")
     call(path)
     (words,) = (line for line in path.read_text().splitlines() if line.startswith("- **Lost bookings.**"))

@@ -199,14 +199,20 @@ def the_planner_fails(kind: Kind) -> tuple[World, list[Told]]:
     ]
 
 
-def a_search_is_handed_over(_: Kind) -> tuple[World, list[Told]]:
-    world = World("async", on_deadline="hand_over", script=[Cue(delay=10)] * 2)
+def handed_over(search: Cue) -> World:
+    """An inline attempt that went on in the background, to its end."""
+    world = World("async", on_deadline="hand_over", script=[search] * 2)
     world.book()
     world.inline()
     assert isinstance(world.runtime, AsyncVirtualRuntime)
     (rest,) = world.runtime.afterwards
     going_on: Any = rest()
     asyncio.run(going_on)
+    return world
+
+
+def a_search_is_handed_over(_: Kind) -> tuple[World, list[Told]]:
+    world = handed_over(Cue(delay=10))
     result = {"success": True, "durationMs": 11800, "alternates": 1, "tables": "small", "trigger": "creation"}
     return world, [
         (1.8, 1, E.INLINE_TIMEOUT, {"deadlineMs": 1800.0, "handedOver": True, "trigger": "creation"}),
@@ -219,13 +225,7 @@ def a_search_is_handed_over(_: Kind) -> tuple[World, list[Told]]:
 
 def a_search_that_was_handed_over_outlives_the_jobs_deadline_too(_: Kind) -> tuple[World, list[Told]]:
     """The request's deadline and the job's, each told once as what it is."""
-    world = World("async", on_deadline="hand_over", script=[Cue(delay=1000)] * 2)
-    world.book()
-    world.inline()
-    assert isinstance(world.runtime, AsyncVirtualRuntime)
-    (rest,) = world.runtime.afterwards
-    going_on: Any = rest()
-    asyncio.run(going_on)
+    world = handed_over(Cue(delay=1000))
     assert world.last().reason == "JOB_TIMEOUT"
     return world, [
         (1.8, 1, E.INLINE_TIMEOUT, {"deadlineMs": 1800.0, "handedOver": True, "trigger": "creation"}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
+from functools import partial
 from math import inf
 from typing import Any, Final
 
@@ -92,7 +93,8 @@ def test_the_grace_is_counted_once_from_the_first_interruption(second: BaseExcep
     assert steps.throw(second) == (MAIL, 0.25)
 
 
-def test_an_effect_for_which_no_time_is_left_is_not_begun_and_the_flow_is_told_which() -> None:
+@pytest.mark.parametrize("begun", [False, True], ids=["not begun", "under way"])
+def test_who_runs_out_of_time_is_told_at_which_effect_and_whether_it_may_have_been_performed(begun: bool) -> None:
     caught: list[DeadlineExceeded] = []
 
     async def flow() -> None:
@@ -106,29 +108,13 @@ def test_an_effect_for_which_no_time_is_left_is_not_begun_and_the_flow_is_told_w
     watch = Watch()
     steps = walk(flow(), watch, GRACE)
     next(steps)
-    watch.at = 10.0
-    with pytest.raises(StopIteration):
+    if begun:
         steps.send(None)
-    assert [(error.args, error.begun) for error in caught] == [((WORK,), False)]
-
-
-def test_an_effect_that_was_under_way_when_time_ran_out_may_have_been_performed() -> None:
-    caught: list[DeadlineExceeded] = []
-
-    async def flow() -> None:
-        await Within(10.0)
-        try:
-            await WORK
-        except DeadlineExceeded as error:
-            caught.append(error)
-
-    watch = Watch()
-    steps = walk(flow(), watch, GRACE)
-    next(steps)
+    late = partial(steps.throw, TimeoutError("the port's own words")) if begun else partial(steps.send, None)
     watch.at = 10.0
     with pytest.raises(StopIteration):
-        steps.throw(TimeoutError("the port's own words"))
-    assert [(error.args, error.begun) for error in caught] == [((WORK,), True)]
+        late()
+    assert [(error.args, error.begun) for error in caught] == [((WORK,), begun)]
 
 
 def test_a_cancellation_that_came_during_the_clean_up_is_thrown_at_the_next_work_and_only_once() -> None:
